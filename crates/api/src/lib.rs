@@ -1,0 +1,29 @@
+//! The custom resources of `kuryr.openstack.org/v1alpha1`: Kuryr's only store.
+//!
+//! A [`KuryrPort`] is a pod's claim to network ports, a [`KuryrPoolPort`] is one Neutron port, as a
+//! PersistentVolumeClaim is a claim and a PersistentVolume is a volume. `cargo xtask crds` writes the schema of all kinds
+//! to `deploy/crds/`.
+
+pub mod conditions;
+mod port;
+mod pool_port;
+
+pub use pool_port::{ClaimKind, ClaimRef, KuryrPoolPort, KuryrPoolPortSpec, KuryrPoolPortStatus};
+pub use port::{
+    Address, Binding, BindingKind, InterfaceRequest, InterfaceStatus, KuryrPort, KuryrPortSpec, KuryrPortStatus, Route,
+};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+/// Field manager of everything that the controller applies.
+pub const CONTROLLER: &str = "kuryr-controller";
+
+/// Field manager of everything that a node's daemon applies.
+pub const DAEMON: &str = "kuryr-daemon";
+
+/// The definitions of all kinds, in the order in which they are to be created.
+#[must_use]
+pub fn all_crds() -> Vec<CustomResourceDefinition> {
+    vec![KuryrPort::crd(), KuryrPoolPort::crd()]
+}

@@ -1,0 +1,1 @@
+//! The cluster's controllers: pods to ports, ports to Neutron.

@@ -1,0 +1,1 @@
+//! The node agent: answers CNI calls, plugs interfaces, reports them.

@@ -1,0 +1,1 @@
+//! The node's datapath: netlink, network namespaces, OVSDB, interface drivers.

@@ -1,0 +1,2 @@
+//! The kuryr program: controller, daemon and the operator's commands.
+fn main() {}
