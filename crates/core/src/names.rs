@@ -86,3 +86,55 @@ impl fmt::Display for OwnerMark {
         write!(f, "kuryr:{}:{}", self.cluster, self.uid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Whether `name` is an RFC 1123 subdomain, as the Kubernetes API wants object names.
+    fn is_object_name(name: &str) -> bool {
+        (1..=MAX_OBJECT_NAME).contains(&name.len())
+            && name.split('.').all(|label| {
+                !label.is_empty()
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+                    && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn object_names_are_valid_however_long_the_pod_or_node_name(
+            name in "[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?){0,3}", uid in "[a-f0-9-]{36}",
+        ) {
+            prop_assume!(name.len() <= MAX_OBJECT_NAME);
+            prop_assert!(is_object_name(&kuryr_port(&name, &uid)), "{}", kuryr_port(&name, &uid));
+            prop_assert!(is_object_name(&pool_port(&name, &uid, "eth0")));
+        }
+
+        #[test]
+        fn interface_names_fit_the_kernel(container in "[a-f0-9]{64}", interface in "[a-z0-9.]{1,15}") {
+            prop_assert_eq!(host_interface(&container, &interface).len(), MAX_INTERFACE_NAME);
+        }
+
+        #[test]
+        fn an_owner_mark_is_read_back_whatever_the_cluster_is_called(cluster in "[ -~]{1,40}", uid in "[a-f0-9-]{1,36}") {
+            let mark = OwnerMark { cluster, uid };
+            prop_assert_eq!(OwnerMark::parse(&mark.to_string()), Some(mark));
+        }
+
+        #[test]
+        fn another_description_is_not_a_mark(text in "\\PC{0,60}") {
+            prop_assume!(!text.starts_with("kuryr:"));
+            prop_assert_eq!(OwnerMark::parse(&text), None);
+        }
+    }
+
+    #[test]
+    fn names_tell_claims_apart() {
+        assert_ne!(kuryr_port("web-0", "1"), kuryr_port("web-0", "2"));
+        assert_ne!(pool_port("node1", "1", "eth0"), pool_port("node1", "1", "eth1"));
+        assert_ne!(pool_port("node1", "1", "eth0"), pool_port("node1", "1e", "th0"));
+    }
+}
