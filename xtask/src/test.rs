@@ -1,0 +1,126 @@
+//! `cargo xtask test`: every layer of the tests, from pure functions to packets on the lab.
+
+use crate::{
+    programs::{cargo, control_runner, succeed},
+    tally::Tally,
+    tools,
+};
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use kuryr_lab::Lab;
+use std::{env, process::Command};
+
+/// The layers, in the order in which they run (docs/design, section 10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Layer {
+    /// Formatting, lints, licences, unused dependencies, generated files.
+    Checks,
+    /// Unit and property tests, and the datapath in network namespaces.
+    Unit,
+    /// The OpenStack client against the lab's real services.
+    Contract,
+    /// The controller and the daemon against the lab's real API server.
+    Integration,
+    /// Whole pods on the lab.
+    E2e,
+}
+
+const ALL: [Layer; 5] = [Layer::Checks, Layer::Unit, Layer::Contract, Layer::Integration, Layer::E2e];
+
+/// What `cargo xtask test` is asked for.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only these layers (default: all)
+    #[arg(value_enum)]
+    layers: Vec<Layer>,
+    /// Leave the lab running afterwards, to look around or to run again quickly (never in CI)
+    #[arg(long)]
+    keep_lab: bool,
+    /// Only tests whose name contains this text
+    #[arg(long)]
+    filter: Option<String>,
+}
+
+/// Runs the layers and prints the closing line. Fails if anything failed.
+pub fn run(args: &Args) -> Result<()> {
+    let layers = if args.layers.is_empty() { ALL.to_vec() } else { args.layers.clone() };
+    let mut tally = Tally::default();
+    for layer in layers.iter().filter(|l| !l.needs_lab()) {
+        layer.run(&mut tally, args);
+    }
+    if layers.iter().any(|l| l.needs_lab()) {
+        on_the_lab(&layers, &mut tally, args);
+    }
+    tally.close();
+    if tally.is_clean() { Ok(()) } else { bail!("there are failures, see above") }
+}
+
+/// Runs the layers that need the lab, and takes the lab down again unless it was up before or is to be kept.
+fn on_the_lab(layers: &[Layer], tally: &mut Tally, args: &Args) {
+    let was_up = Lab::open().is_ok_and(|lab| lab.is_up());
+    println!("\n== the lab");
+    tally.check("the lab comes up", || crate::lab::up_with_kuryr(2));
+    if tally.is_clean() || Lab::open().is_ok_and(|lab| lab.is_up()) {
+        for layer in layers.iter().filter(|l| l.needs_lab()) {
+            layer.run(tally, args);
+        }
+    }
+    if !(was_up || args.keep_lab) || env::var_os("CI").is_some() {
+        tally.check("the lab goes down and leaves nothing", crate::lab::down_and_verify);
+    }
+}
+
+impl Layer {
+    const fn needs_lab(self) -> bool {
+        matches!(self, Self::Contract | Self::Integration | Self::E2e)
+    }
+
+    fn run(self, tally: &mut Tally, args: &Args) {
+        match self {
+            Self::Checks => checks(tally),
+            Self::Unit => {
+                let mut cargo = cargo(&["test", "--workspace", "--no-fail-fast"]);
+                tally.tests("unit, property and datapath tests", filtered(&mut cargo, args));
+            }
+            Self::Contract => in_lab(tally, args, "OpenStack contract", "kuryr-openstack", &[]),
+            Self::Integration => {
+                in_lab(tally, args, "controller on a real API server", "kuryr-controller", &["--test-threads=1"]);
+                in_lab(tally, args, "daemon on a real API server", "kuryr-daemon", &["--test-threads=1"]);
+            }
+            Self::E2e => in_lab(tally, args, "end to end", "kuryr-e2e", &["--test-threads=1", "--nocapture"]),
+        }
+    }
+}
+
+/// The tests of `package` behind its feature `lab`, run inside the lab's control network namespace.
+fn in_lab(tally: &mut Tally, args: &Args, title: &str, package: &str, test_args: &[&str]) {
+    let mut cargo = cargo(&["test", "--package", package, "--features", "lab", "--no-fail-fast", "--test", "*"]);
+    let command = filtered(&mut cargo, args).env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", control_runner());
+    if args.filter.is_none() {
+        command.arg("--");
+    }
+    tally.tests(title, command.args(test_args));
+}
+
+fn filtered<'a>(cargo: &'a mut Command, args: &Args) -> &'a mut Command {
+    match &args.filter {
+        Some(filter) => cargo.args(["--", filter]),
+        None => cargo,
+    }
+}
+
+fn checks(tally: &mut Tally) {
+    println!("== checks");
+    tally.check("formatting", || succeed(&mut cargo(&["fmt", "--all", "--check"])));
+    tally.check("the CRDs in deploy/crds are current", || crate::crds::run(true));
+    tally.check("clippy", || {
+        succeed(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))
+    });
+    tally.check("docs", || {
+        succeed(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    tally.check("licences, bans, sources", || {
+        succeed(tools::command("cargo-deny")?.args(["--offline", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
+    });
+    tally.check("unused dependencies", || succeed(&mut tools::command("cargo-shear")?));
+}
