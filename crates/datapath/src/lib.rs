@@ -1,1 +1,18 @@
-//! The node's datapath: netlink, network namespaces, OVSDB, interface drivers.
+//! What a node does to the paths of its pods' packets: network namespaces, netlink, OVSDB, interface drivers.
+//!
+//! The daemon uses [`Driver`] (one implementation per way to connect an interface: [`ovs::Ovs`]) and [`ovs::NodePort`];
+//! the rest is what they are built of. This crate knows neither Kubernetes' API nor Neutron's: its input is an
+//! [`Attachment`], and what it has to remember about one it keeps in the OVSDB, beside the port itself.
+
+mod attachment;
+mod driver;
+mod error;
+pub mod ethtool;
+pub mod netlink;
+pub mod netns;
+pub mod ovs;
+pub mod ovsdb;
+
+pub use attachment::{Attached, Attachment, Difference, PodRef, Route};
+pub use driver::{Driver, Stale, StaleReason};
+pub use error::{Error, Result};

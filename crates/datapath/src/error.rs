@@ -1,0 +1,68 @@
+//! What can go wrong on a node.
+
+use crate::{netlink, netns, ovsdb};
+
+/// The result of the datapath's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure of the datapath.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A network namespace could not be entered.
+    #[error(transparent)]
+    Namespace(#[from] netns::Error),
+    /// The kernel refused a change, or a look at, a device.
+    #[error(transparent)]
+    Netlink(#[from] netlink::Error),
+    /// The OVSDB server refused a transaction or can't be reached.
+    #[error(transparent)]
+    Ovsdb(#[from] ovsdb::Error),
+    /// The bridge isn't there (yet).
+    #[error("bridge `{bridge}` does not exist in Open vSwitch; ovn-controller makes it: is it running on this node?")]
+    NoBridge {
+        /// The bridge's name.
+        bridge: String,
+    },
+    /// Open vSwitch took the port but can't use its device.
+    #[error("Open vSwitch can't use interface `{interface}`: {reason}")]
+    Rejected {
+        /// The host's end.
+        interface: String,
+        /// What it says in the row's `error` column.
+        reason: String,
+    },
+    /// The interface was unplugged while it was waited for.
+    #[error("interface `{interface}` was removed from the bridge")]
+    Gone {
+        /// The host's end.
+        interface: String,
+    },
+    /// Open vSwitch did not do its part in time.
+    #[error("Open vSwitch did not make the device `{interface}` within {seconds} s; is ovs-vswitchd running?")]
+    NoDevice {
+        /// Name of the device.
+        interface: String,
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
+    /// The work ended before it had a result: the runtime is shutting down.
+    #[error("the work on interface `{interface}` was interrupted: the daemon is stopping")]
+    Interrupted {
+        /// The host's end.
+        interface: String,
+    },
+    /// Several things failed; the rest was done.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<Error>),
+}
+
+impl Error {
+    /// `Ok` for no error, the error itself for one, [`Error::Several`] for more.
+    pub(crate) fn collect(mut errors: Vec<Self>) -> Result<()> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Network namespaces: opening one by its path, and running something in it.
+//!
+//! A namespace belongs to a *thread*. So nothing here ever changes the namespace of a thread that others use: work runs on
+//! a thread of its own that ends with it. A socket stays in the namespace in which it was opened, so what is mostly run
+//! there is the opening of sockets, which are then used from anywhere.
+
+use nix::{
+    sched::{CloneFlags, setns},
+    sys::statfs::{FsType, fstatfs},
+};
+use std::{
+    fmt,
+    fs::File,
+    io,
+    os::fd::AsRawFd,
+    os::fd::RawFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::sync::oneshot;
+
+/// `NSFS_MAGIC` of linux/magic.h: the file system that namespaces' files are on.
+const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
+
+/// A failure to enter a network namespace.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file can't be opened.
+    #[error("can't open network namespace {}: {source}", path.display())]
+    Open {
+        /// The path that was tried.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// There is a file, but it isn't a namespace: the sandbox was removed, or the path is wrong.
+    #[error("{} is not a network namespace (any more)", path.display())]
+    NotANamespace {
+        /// The path that was tried.
+        path: PathBuf,
+    },
+    /// The namespace can't be entered.
+    #[error("can't enter network namespace {namespace}: {source}")]
+    Enter {
+        /// The namespace.
+        namespace: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The thread that was to work in the namespace could not be started, or it panicked.
+    #[error("the thread for network namespace {namespace} failed: {source}")]
+    Thread {
+        /// The namespace.
+        namespace: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A network namespace, kept alive by an open file. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Namespace {
+    file: Arc<File>,
+    path: Arc<Path>,
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.display().fmt(f)
+    }
+}
+
+impl Namespace {
+    /// Opens the namespace at `path`, as `/run/netns/NAME` or CNI's `CNI_NETNS`.
+    ///
+    /// # Errors
+    /// When there is no such file, or when it is not a namespace.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
+        // `ip netns add` and containerd make an empty file and mount the namespace on it: after the namespace is removed,
+        // or before it is mounted, the file is there all the same.
+        match fstatfs(&file) {
+            Ok(stat) if stat.filesystem_type() == NSFS_MAGIC => Ok(Self { file: Arc::new(file), path: path.into() }),
+            Ok(_) => Err(Error::NotANamespace { path: path.to_owned() }),
+            Err(errno) => Err(Error::Open { path: path.to_owned(), source: errno.into() }),
+        }
+    }
+
+    /// The namespace of the calling thread.
+    ///
+    /// # Errors
+    /// When `/proc` is not mounted.
+    pub fn current() -> Result<Self, Error> {
+        Self::open(Path::new("/proc/thread-self/ns/net"))
+    }
+
+    /// Whether there is still a namespace at `path`.
+    #[must_use]
+    pub fn exists(path: &Path) -> bool {
+        Self::open(path).is_ok()
+    }
+
+    /// The file that stands for the namespace in netlink requests. It is open as long as `self` lives.
+    #[must_use]
+    pub fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    /// Runs `work` on a new thread inside the namespace. When the future is dropped, the work runs to its end all the same.
+    ///
+    /// # Errors
+    /// When the namespace can't be entered, or when `work` panics.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let namespace = self.clone();
+        std::thread::Builder::new()
+            .name("netns".to_owned())
+            .spawn(move || {
+                let entered = setns(&namespace.file, CloneFlags::CLONE_NEWNET);
+                let result = entered.map(|()| work()).map_err(io::Error::from);
+                // Nobody waits any more when the caller was cancelled; the result is not needed then.
+                drop(sender.send(result));
+            })
+            .map_err(|source| Error::Thread { namespace: self.to_string(), source })?;
+        match receiver.await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(source)) => Err(Error::Enter { namespace: self.to_string(), source }),
+            Err(_) => Err(Error::Thread { namespace: self.to_string(), source: io::Error::other("it panicked") }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_file_is_no_namespace() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Namespace::open(file.path()).unwrap_err();
+        assert!(matches!(error, Error::NotANamespace { .. }), "{error}");
+        assert!(error.to_string().contains(&file.path().display().to_string()));
+    }
+
+    #[tokio::test]
+    async fn work_runs_on_another_thread_in_the_namespace() {
+        let here = Namespace::current().unwrap();
+        let inode = |path: &str| std::fs::read_link(path).unwrap();
+        let outside = inode("/proc/thread-self/ns/net");
+        let caller = std::thread::current().id();
+        let (inside, thread) =
+            here.run(move || (inode("/proc/thread-self/ns/net"), std::thread::current().id())).await.unwrap();
+        assert_eq!(inside, outside);
+        assert_ne!(thread, caller);
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_the_namespace_is_an_error() {
+        let here = Namespace::current().unwrap();
+        let error = here.run(|| panic!("on purpose")).await.unwrap_err();
+        assert!(matches!(error, Error::Thread { .. }), "{error}");
+    }
+}

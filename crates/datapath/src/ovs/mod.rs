@@ -1,0 +1,131 @@
+//! Interfaces that are ports of the Open vSwitch integration bridge: veth pairs for pods, an internal port for the node.
+//!
+//! OVN binds the interface whose `external_ids:iface-id` is a Neutron port's id, installs its flows and then writes
+//! `ovn-installed=true` beside it (ovn-controller(8), "Runtime configuration"). What the node has to know about an
+//! attachment later stands in the same row, so DEL and repair need nothing but this node.
+
+mod check;
+mod interface;
+mod locks;
+mod node_port;
+mod plug;
+mod port;
+mod record;
+mod repair;
+
+pub use node_port::{NodePort, NodePortSpec, NodePortStatus};
+
+use crate::{
+    Attached, Attachment, Difference, Driver, Error, Result, Stale,
+    netlink::Netlink,
+    netns::Namespace,
+    ovsdb::{Client, Remote, View},
+};
+use futures::{FutureExt, future::BoxFuture};
+use kuryr_core::names::host_interface;
+use locks::Locks;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// How the driver finds Open vSwitch.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The node's OVSDB server.
+    pub remote: Remote,
+    /// The integration bridge, `br-int` unless told otherwise.
+    pub bridge: String,
+    /// The namespace of the node, in which the bridge is.
+    pub namespace: Namespace,
+    /// How long a call waits for the OVSDB server, and the node port for its device.
+    pub timeout: Duration,
+}
+
+/// The driver. Cheap to clone: all clones are one.
+#[derive(Debug, Clone)]
+pub struct Ovs {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    client: Client,
+    locks: Locks,
+}
+
+impl Ovs {
+    /// Starts to connect to the OVSDB server, and returns at once. Calls wait for the connection.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let client = Client::connect(settings.remote.clone(), settings.timeout);
+        Self { inner: Arc::new(Inner { settings, client, locks: Locks::default() }) }
+    }
+
+    /// The live copy of the node's OVSDB: [`View::live`] says whether the connection stands.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<View> {
+        self.inner.client.watch()
+    }
+
+    /// The node port of that name. Nothing is made yet.
+    #[must_use]
+    pub fn node_port(&self, name: &str) -> NodePort {
+        NodePort::new(Arc::clone(&self.inner), name.to_owned())
+    }
+}
+
+impl Inner {
+    async fn node_netlink(&self) -> Result<Netlink> {
+        Netlink::open(&self.settings.namespace).await
+    }
+
+    /// Waits until the dataplane has the flows of the interface of that name.
+    async fn wait_installed(&self, name: &str) -> Result<()> {
+        let mut watch = self.client.watch();
+        // A copy that isn't live may lack the row that was just added.
+        self.client.read(&format!("interface `{name}`"), |_| ()).await?;
+        let mut outcome = None;
+        let settled = |view: &View| {
+            outcome = match view.interface(name) {
+                None => Some(Err(Error::Gone { interface: name.to_owned() })),
+                Some(interface) if record::installed(interface) => Some(Ok(())),
+                Some(interface) => {
+                    interface.error.clone().map(|reason| Err(Error::Rejected { interface: name.to_owned(), reason }))
+                }
+            };
+            outcome.is_some()
+        };
+        let ended = watch.wait_for(settled).await.is_err();
+        if ended { Err(Error::Interrupted { interface: name.to_owned() }) } else { outcome.unwrap_or(Ok(())) }
+    }
+}
+
+impl Driver for Ovs {
+    fn plug<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<()>> {
+        plug::plug(Arc::clone(&self.inner), attachment.clone()).boxed()
+    }
+
+    fn unplug<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>> {
+        plug::unplug(Arc::clone(&self.inner), host_interface(container_id, ifname)).boxed()
+    }
+
+    fn check<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<Vec<Difference>>> {
+        check::check(&self.inner, attachment).boxed()
+    }
+
+    fn attachments(&self) -> BoxFuture<'_, Result<Vec<Attached>>> {
+        repair::attachments(&self.inner).boxed()
+    }
+
+    fn wait_ready<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>> {
+        async move { self.inner.wait_installed(&host_interface(container_id, ifname)).await }.boxed()
+    }
+
+    fn stale(&self) -> BoxFuture<'_, Result<Vec<Stale>>> {
+        repair::stale(&self.inner).boxed()
+    }
+
+    fn remove_stale<'a>(&'a self, stale: &'a Stale) -> BoxFuture<'a, Result<()>> {
+        repair::remove(&self.inner, stale).boxed()
+    }
+}

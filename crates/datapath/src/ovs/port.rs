@@ -1,0 +1,120 @@
+//! Ports of the bridge: the transactions.
+
+use super::{Inner, record};
+use crate::{
+    Error, Result,
+    ovsdb::{self, Op, Uuid, View, map, named_uuid, set, uuid},
+};
+use serde_json::{Value, json};
+
+/// A port to be added, with its one interface.
+pub(super) struct NewPort<'a> {
+    /// Name of the port, its interface and the device.
+    pub name: &'a str,
+    pub port_id: &'a str,
+    pub external_ids: Vec<(&'static str, String)>,
+    /// Other columns of the interface, as `type`.
+    pub columns: Vec<(&'static str, Value)>,
+    /// Told in the database's log.
+    pub comment: String,
+}
+
+/// A port on a bridge, as it has to be known to take it off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Placed {
+    interface: String,
+    port: Uuid,
+    bridges: Vec<Uuid>,
+}
+
+impl Placed {
+    fn find(view: &View, interface: &str) -> Option<Self> {
+        let (port, bridges) = view.port_of(interface)?;
+        Some(Self {
+            interface: interface.to_owned(),
+            port: port.clone(),
+            bridges: bridges.into_iter().cloned().collect(),
+        })
+    }
+
+    /// Takes the port off. The server then removes its row and its interface's, because nothing refers to them any more.
+    fn removal(&self) -> impl Iterator<Item = Op> {
+        self.bridges.iter().map(|bridge| Op::Mutate {
+            table: "Bridge",
+            conditions: vec![json!(["_uuid", "==", uuid(bridge)])],
+            mutations: vec![json!(["ports", "delete", set([uuid(&self.port)])])],
+        })
+    }
+}
+
+impl Inner {
+    /// `datapath_type` of the bridge.
+    pub(super) async fn datapath_type(&self) -> Result<String> {
+        let bridge = &self.settings.bridge;
+        let look = |view: &View| view.bridge(bridge).map(|(_, row)| row.datapath_type.clone());
+        self.client
+            .read(&format!("bridge `{bridge}`"), look)
+            .await?
+            .ok_or_else(|| Error::NoBridge { bridge: bridge.clone() })
+    }
+
+    /// Adds the port in one transaction, which also takes off all other ports with the same Neutron port.
+    /// Returns the interfaces that were taken off.
+    pub(super) async fn add_port(&self, new: NewPort<'_>) -> Result<Vec<String>> {
+        let bridge = &self.settings.bridge;
+        let what = format!("adding port `{}` to bridge `{bridge}`", new.name);
+        let earlier = self.client.read(&what, |view| same_neutron_port(view, new.port_id, new.name)).await?;
+        let (interface, port) = ("interface", "port");
+        let mut row = json!({ "name": new.name, "external_ids": map(new.external_ids) });
+        for (column, value) in new.columns {
+            row[column] = value;
+        }
+        let named = vec![json!(["name", "==", bridge])];
+        let mut ops = vec![
+            Op::Comment(format!("kuryr: {}", new.comment)),
+            // Without the bridge the mutation below would quietly match nothing.
+            Op::Wait {
+                table: "Bridge",
+                conditions: named.clone(),
+                columns: vec!["name"],
+                rows: vec![json!({ "name": bridge })],
+            },
+        ];
+        ops.extend(earlier.iter().flat_map(Placed::removal));
+        ops.extend([
+            Op::Insert { table: "Interface", row, uuid_name: interface.to_owned() },
+            Op::Insert {
+                table: "Port",
+                row: json!({ "name": new.name, "interfaces": named_uuid(interface) }),
+                uuid_name: port.to_owned(),
+            },
+            Op::Mutate {
+                table: "Bridge",
+                conditions: named,
+                mutations: vec![json!(["ports", "insert", set([named_uuid(port)])])],
+            },
+        ]);
+        match self.client.transact(&what, ops).await {
+            Ok(_) => Ok(earlier.into_iter().map(|placed| placed.interface).collect()),
+            Err(error) if ovsdb::Error::wait_failed(&error) => Err(Error::NoBridge { bridge: bridge.clone() }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes the port with the interface of that name off its bridge. Returns whether there was one.
+    pub(super) async fn remove_port(&self, name: &str) -> Result<bool> {
+        let what = format!("removing port `{name}`");
+        let Some(placed) = self.client.read(&what, |view| Placed::find(view, name)).await? else { return Ok(false) };
+        let comment = Op::Comment(format!("kuryr: {what}"));
+        self.client.transact(&what, std::iter::once(comment).chain(placed.removal()).collect()).await?;
+        Ok(true)
+    }
+}
+
+/// The ports beside `except` that have the Neutron port `port_id`.
+fn same_neutron_port(view: &View, port_id: &str, except: &str) -> Vec<Placed> {
+    let same = view.interfaces.values().filter(|interface| {
+        interface.name != except && interface.external_ids.get(record::IFACE_ID).is_some_and(|id| id == port_id)
+    });
+    same.filter_map(|interface| Placed::find(view, &interface.name)).collect()
+}

@@ -1,0 +1,61 @@
+//! What is attached on this node, and what was left behind.
+
+use super::{Inner, plug, record};
+use crate::{Attached, Result, Stale, StaleReason, netns::Namespace, ovsdb::View};
+use kuryr_core::names::MAX_INTERFACE_NAME;
+use std::collections::HashSet;
+
+/// The attachments that stand in the OVSDB.
+pub(super) async fn attachments(inner: &Inner) -> Result<Vec<Attached>> {
+    Ok(inner.client.read("the attached interfaces", attached).await?)
+}
+
+fn attached(view: &View) -> Vec<Attached> {
+    view.interfaces.values().filter_map(record::read).collect()
+}
+
+/// Whether a device has a name as `kuryr_core::names::host_interface` gives them.
+fn is_ours(name: &str) -> bool {
+    name.len() == MAX_INTERFACE_NAME
+        && name.strip_prefix("kur").is_some_and(|digest| digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+pub(super) async fn stale(inner: &Inner) -> Result<Vec<Stale>> {
+    let node = inner.node_netlink().await?;
+    let devices: HashSet<String> =
+        node.links().await?.into_iter().map(|link| link.name).filter(|name| is_ours(name)).collect();
+    let (attached, interfaces) = inner
+        .client
+        .read("the attached interfaces", |view| {
+            let names = view.interfaces.values().map(|interface| interface.name.clone());
+            (attached(view), names.collect::<HashSet<_>>())
+        })
+        .await?;
+    let without_port = devices.difference(&interfaces).map(|name| Stale {
+        host_interface: name.clone(),
+        attached: None,
+        reason: StaleReason::NoPort,
+    });
+    let broken = attached.into_iter().filter_map(|attached| {
+        let reason = if !Namespace::exists(&attached.netns) {
+            StaleReason::NoNamespace
+        } else if devices.contains(&attached.host_interface) {
+            return None;
+        } else {
+            StaleReason::NoDevice
+        };
+        Some(Stale { host_interface: attached.host_interface.clone(), attached: Some(attached), reason })
+    });
+    // What somebody works on right now is half-made for a good reason.
+    Ok(without_port.chain(broken).filter(|stale| !inner.locks.busy(&stale.host_interface)).collect())
+}
+
+pub(super) async fn remove(inner: &Inner, stale: &Stale) -> Result<()> {
+    let name = &stale.host_interface;
+    let _lock = inner.locks.lock(name).await;
+    // It may have been plugged again since it was listed.
+    let attached = inner.client.read(name, |view| view.interface(name).and_then(record::read)).await?;
+    let device = inner.node_netlink().await?.link(name).await?.is_some();
+    let sound = attached.is_some_and(|attached| device && Namespace::exists(&attached.netns));
+    if sound { Ok(()) } else { plug::remove(inner, name).await }
+}

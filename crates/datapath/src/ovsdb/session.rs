@@ -1,0 +1,191 @@
+//! The task that keeps the connection: connects, monitors, sends calls, hands out answers, connects again.
+
+use super::{
+    Error, Remote, View,
+    client::{Call, DATABASE},
+    codec::JsonCodec,
+};
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use std::{collections::HashMap, io, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    sync::{mpsc, watch},
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::codec::Framed;
+
+/// Wait before the first and before each later attempt to connect again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// How long connecting, and the first answer to the monitor request, may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the server may be silent before it is asked for an echo, and then before it is given up.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Id of the echo request that we send. Calls have numbers.
+const ECHO_ID: &str = "echo";
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+type Frames = Framed<Box<dyn Stream>, JsonCodec>;
+
+/// Keeps the connection until all clients are gone.
+pub(super) async fn run(remote: Remote, mut calls: mpsc::UnboundedReceiver<Call>, view: watch::Sender<View>) {
+    let mut backoff = BACKOFF.0;
+    loop {
+        let problem = match open(&remote).await {
+            Ok((frames, tables)) => {
+                tracing::info!(%remote, "connected to the OVSDB server");
+                backoff = BACKOFF.0;
+                view.send_modify(|view| view.replace(&tables));
+                let mut session = Session { remote: &remote, frames, pending: HashMap::new(), view: &view };
+                let Err(problem) = session.serve(&mut calls).await else { return };
+                session.abandon(&problem);
+                tracing::warn!(%remote, %problem, "lost the connection to the OVSDB server");
+                problem
+            }
+            Err(problem) => {
+                tracing::debug!(%remote, %problem, "can't connect to the OVSDB server");
+                problem
+            }
+        };
+        view.send_modify(|view| {
+            view.live = false;
+            view.problem = Some(Error::reason(&problem));
+        });
+        tokio::select! {
+            () = sleep(backoff) => {}
+            // No call is made while the view isn't live; what arrives here was sent in the moment of the break.
+            call = calls.recv() => match call {
+                Some(call) => drop(call),
+                None => return,
+            },
+        }
+        backoff = (backoff * 2).min(BACKOFF.1);
+    }
+}
+
+/// Connects and asks for the monitor. Returns the connection and the tables as they are.
+async fn open(remote: &Remote) -> io::Result<(Frames, Value)> {
+    let opened = timeout(CONNECT_TIMEOUT, async {
+        let stream: Box<dyn Stream> = match remote {
+            Remote::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            Remote::Tcp(address) => Box::new(TcpStream::connect(address).await?),
+        };
+        let mut frames = Framed::new(stream, JsonCodec::default());
+        let id = json!("monitor");
+        frames
+            .send(&json!({ "id": id, "method": "monitor", "params": [DATABASE, null, View::monitor_requests()] }))
+            .await?;
+        loop {
+            let message = next(&mut frames).await?;
+            match message.get("method").and_then(Value::as_str) {
+                Some("echo") => frames.send(&echo(&message)).await?,
+                Some(_) => {}
+                None if message.get("id") == Some(&id) => {
+                    return match message.get("error") {
+                        None | Some(Value::Null) => Ok((frames, message.get("result").cloned().unwrap_or_default())),
+                        Some(error) => Err(io::Error::other(format!("the monitor request was refused: {error}"))),
+                    };
+                }
+                None => {}
+            }
+        }
+    });
+    opened.await.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer while connecting")))
+}
+
+async fn next(frames: &mut Frames) -> io::Result<Value> {
+    let closed = || io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection");
+    frames.next().await.ok_or_else(closed)?
+}
+
+/// The answer to the server's echo request (RFC 7047, 4.1.11).
+fn echo(request: &Value) -> Value {
+    json!({ "id": request.get("id"), "result": request.get("params"), "error": null })
+}
+
+/// One connection while it lasts.
+struct Session<'a> {
+    remote: &'a Remote,
+    frames: Frames,
+    pending: HashMap<u64, Call>,
+    view: &'a watch::Sender<View>,
+}
+
+impl Session<'_> {
+    /// `Ok` when all clients are gone; `Err` when the connection broke.
+    async fn serve(&mut self, calls: &mut mpsc::UnboundedReceiver<Call>) -> io::Result<()> {
+        let (mut number, mut heard, mut asked) = (0_u64, Instant::now(), false);
+        loop {
+            tokio::select! {
+                message = next(&mut self.frames) => {
+                    (heard, asked) = (Instant::now(), false);
+                    self.handle(message?).await?;
+                }
+                call = calls.recv() => {
+                    let Some(call) = call else { return Ok(()) };
+                    number += 1;
+                    self.send(number, call).await?;
+                }
+                () = tokio::time::sleep_until(heard + IDLE) => {
+                    if asked {
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, "the server doesn't answer"));
+                    }
+                    (heard, asked) = (Instant::now(), true);
+                    self.frames.send(&json!({ "id": ECHO_ID, "method": "echo", "params": [] })).await?;
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, number: u64, mut call: Call) -> io::Result<()> {
+        // Nobody waits for it any more, and it was not sent: the caller's undo finds nothing.
+        if call.reply.is_closed() {
+            return Ok(());
+        }
+        let request = json!({ "id": number, "method": call.method, "params": call.params.take() });
+        self.pending.insert(number, call);
+        self.frames.send(&request).await
+    }
+
+    async fn handle(&mut self, mut message: Value) -> io::Result<()> {
+        match message.get("method").and_then(Value::as_str) {
+            Some("echo") => return self.frames.send(&echo(&message)).await,
+            Some("update") => {
+                if let Some(tables) = message.pointer("/params/1") {
+                    self.view.send_modify(|view| view.apply(tables));
+                }
+                return Ok(());
+            }
+            Some(method) => {
+                tracing::debug!(method, "ignored a message of the OVSDB server");
+                return Ok(());
+            }
+            None => {}
+        }
+        let call = message.get("id").and_then(Value::as_u64).and_then(|number| self.pending.remove(&number));
+        let Some(call) = call else { return Ok(()) };
+        let answer = match message.get("error") {
+            None | Some(Value::Null) => Ok(message.get_mut("result").map(Value::take).unwrap_or_default()),
+            Some(error) => {
+                Err(Error::Protocol { remote: self.remote.clone(), what: call.what, answer: error.to_string() })
+            }
+        };
+        // The caller may have been cancelled.
+        drop(call.reply.send(answer));
+        Ok(())
+    }
+
+    /// Tells all who wait that there will be no answer.
+    fn abandon(&mut self, problem: &io::Error) {
+        for (_, call) in self.pending.drain() {
+            let reason = Error::reason(problem);
+            drop(call.reply.send(Err(Error::Disconnected { remote: self.remote.clone(), what: call.what, reason })));
+        }
+    }
+}
