@@ -1,10 +1,15 @@
 //! A real cloud and a real cluster on one machine, in network namespaces, for tests and demos.
 //!
 //! * [`engine`]: what a component is, in which order components start, how they are watched, broken and stopped;
-//! * `openstack`, `node`: the cloud (OVN, Keystone, Neutron, Octavia) and the nodes with Open vSwitch.
+//! * [`openstack`], [`node`]: the cloud (OVN, Keystone, Neutron, Octavia) and the nodes with Open vSwitch.
 //!
 //! Each component stands in one file: how it is configured, started, known to be ready, stopped.
 
 pub mod engine;
+pub mod install;
+pub mod kubernetes;
+pub mod node;
+pub mod openstack;
+pub mod registry;
 
 pub use engine::{Component, Lab, Options, Program, Stop};

@@ -1,11 +1,23 @@
 //! The engine: what a component is, in which order components start, how they are watched, broken and stopped.
 
 mod component;
+mod down;
+mod fault;
 pub mod files;
+mod graph;
 mod lab;
+mod log;
 pub mod netns;
+pub mod preflight;
+pub mod probe;
 mod process;
 pub mod shell;
+mod up;
 
 pub use component::{Component, Program, Stop};
+pub use down::down;
+pub use fault::State;
 pub use lab::{CONTROL, Directories, Lab, Options, node_name, node_netns};
+pub use log::{Log, Position};
+pub use process::{Identity, Lock};
+pub use up::{Outcome, Progress, up};

@@ -41,7 +41,7 @@ pub fn add(name: &str) -> Result<()> {
     let file = path(name);
     fs::create_dir_all(DIR).with_context(|| format!("making {DIR}"))?;
     File::create(&file).with_context(|| format!("making {}", file.display()))?;
-    let target = file.clone();
+    let target = file;
     thread::spawn(move || -> Result<()> {
         unshare(CloneFlags::CLONE_NEWNET).context("making a network namespace")?;
         mount(Some("/proc/thread-self/ns/net"), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
@@ -108,13 +108,20 @@ pub fn command(name: Option<&str>, program: &str) -> Command {
     command
 }
 
-/// The processes whose network namespace is this one, whoever started them.
+/// The processes inside a namespace, whoever started them.
 ///
 /// # Errors
 /// When `/proc` can't be read.
 pub fn processes(name: &str) -> Result<Vec<i32>> {
-    let file = path(name);
-    let Ok(namespace) = nix::sys::stat::stat(&file) else { return Ok(Vec::new()) };
+    processes_at(&path(name))
+}
+
+/// The processes whose network namespace is the one that this file holds open; none when it is no such file.
+///
+/// # Errors
+/// When `/proc` can't be read.
+pub fn processes_at(file: &Path) -> Result<Vec<i32>> {
+    let Ok(namespace) = nix::sys::stat::stat(file) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").context("reading /proc")?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };

@@ -1,0 +1,39 @@
+//! All components of the lab, by name.
+
+use anyhow::{Result, bail};
+
+use crate::{
+    engine::{Component, Lab},
+    node, openstack,
+};
+
+/// A list of components.
+pub type Components = Vec<Box<dyn Component>>;
+
+/// The cloud: OVN, the nodes with Open vSwitch, Keystone, Neutron, Octavia and what they hold.
+pub fn cloud(lab: &Lab) -> Components {
+    let mut components = node::control_components(lab);
+    components.extend(openstack::components(lab));
+    components.extend(lab.nodes().flat_map(|node| node::components(lab, node)));
+    components
+}
+
+/// Every component that the lab has.
+pub fn all(lab: &Lab) -> Components {
+    cloud(lab)
+}
+
+/// The component of this name.
+///
+/// # Errors
+/// When there is none: the message lists the names.
+pub fn find(lab: &Lab, name: &str) -> Result<Box<dyn Component>> {
+    let mut components = all(lab);
+    match components.iter().position(|component| component.name() == name) {
+        Some(index) => Ok(components.swap_remove(index)),
+        None => {
+            let names: Vec<String> = components.iter().map(|component| component.name()).collect();
+            bail!("the lab has no component {name}; it has {}", names.join(", "))
+        }
+    }
+}
