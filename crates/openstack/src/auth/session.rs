@@ -1,0 +1,60 @@
+//! A login's result.
+
+use super::catalogue::Catalogue;
+use crate::{
+    CloudConfig,
+    endpoint::{Call, Service},
+    error::{Details, Error, Kind},
+    neutron::ProjectId,
+};
+use reqwest::Url;
+use secrecy::SecretString;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A token, what it is for, and where the services are.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub token: SecretString,
+    /// Counts the logins, so that who was refused can tell whether somebody else has logged in since.
+    pub generation: u64,
+    pub project_id: Option<ProjectId>,
+    /// When the token ends, by our own clock: Keystone's may be another.
+    pub ends: Instant,
+    pub catalogue: Catalogue,
+}
+
+impl Session {
+    pub fn has_ended(&self) -> bool {
+        self.ends_within(Duration::ZERO)
+    }
+
+    pub fn ends_within(&self, margin: Duration) -> bool {
+        self.ends.saturating_duration_since(Instant::now()) <= margin
+    }
+
+    /// The root of the service's resources, as `http://host:9696/v2.0`.
+    pub fn base(&self, config: &CloudConfig, call: &Call) -> Result<Url, Error> {
+        let service = call.service;
+        if service == Service::IDENTITY {
+            return Ok(config.auth_url.clone());
+        }
+        let endpoint = match config.endpoint_overrides.get(service.catalogue_type) {
+            Some(endpoint) => endpoint.clone(),
+            None => self
+                .catalogue
+                .endpoint(service, config.region.as_deref(), config.interface)
+                .map_err(|why| Details::new(Kind::NoEndpoint, call.method.clone(), call.display_path(), why))?,
+        };
+        Ok(with_root(endpoint, service.root))
+    }
+}
+
+/// The endpoint with the service's root at its end, once: catalogues have it or not.
+pub(crate) fn with_root(mut endpoint: Url, root: &str) -> Url {
+    let path = endpoint.path().trim_end_matches('/');
+    let path = path.strip_suffix(root).filter(|rest| rest.ends_with('/')).unwrap_or(path).trim_end_matches('/');
+    let path = format!("{path}/{root}");
+    endpoint.set_path(&path);
+    endpoint
+}

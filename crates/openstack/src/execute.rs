@@ -1,0 +1,249 @@
+//! The one place where requests are executed: token, turn, timeout, repetition, metrics, span.
+
+use crate::{
+    Cloud,
+    answer::{self, Answer},
+    endpoint::{Call, Repeat, Service},
+    error::{Details, Error, Kind},
+    retry::Retry,
+};
+use reqwest::{Method, StatusCode, Url, header};
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep, timeout_at},
+};
+use tracing::{Instrument, Span, debug, field::Empty, info, info_span};
+
+/// How often one request may find its token refused: once because the token ended early, once more because it was
+/// revoked just after the renewal.
+const MOST_REFUSALS: usize = 2;
+
+impl Cloud {
+    /// Executes a request until it succeeds or must not be repeated any more.
+    pub(crate) async fn execute(&self, call: &Call) -> Result<Answer, Error> {
+        let deadline = Instant::now() + self.0.settings.total_timeout;
+        let mut retry = Retry::new(call.repeat, &self.0.settings);
+        let mut refused = Vec::new();
+        let mut maybe_done = false;
+        let mut attempt = 1;
+        loop {
+            let tried = self.attempt(call, refused.last().copied(), deadline, attempt).await;
+            let failed = match tried {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            if maybe_done && call.repeat == Repeat::Delete && failed.error.is_not_found() {
+                return Ok(Answer::empty());
+            }
+            maybe_done |= failed.error.outcome_unknown();
+            let error = failed.error.with_outcome_unknown(maybe_done);
+            match failed.refused {
+                Some(generation) if refused.len() < MOST_REFUSALS => refused.push(generation),
+                _ => {
+                    let room = deadline.saturating_duration_since(Instant::now());
+                    let Some(delay) = retry.after(&error, room) else { return Err(error) };
+                    info!(%error, attempt, delay_ms = delay.as_millis(), "OpenStack request is repeated");
+                    sleep(delay).await;
+                }
+            }
+            attempt += 1;
+            self.0.metrics.retried(call.service.catalogue_type, &call.method, call.resource);
+        }
+    }
+
+    /// Makes one attempt: gets the token and a turn, then sends the request.
+    async fn attempt(
+        &self,
+        call: &Call,
+        refused: Option<u64>,
+        deadline: Instant,
+        attempt: usize,
+    ) -> Result<Answer, Failed> {
+        let (token, base, generation) = if call.with_token {
+            let session = self.session(refused).await?;
+            let base = session.base(&self.0.config, call)?;
+            (Some(session.token.clone()), base, Some(session.generation))
+        } else {
+            (None, self.0.config.auth_url.clone(), None)
+        };
+        let url = url(base, call)?;
+        let _turn = self.turn(call, deadline).await?;
+        let span = info_span!(
+            "openstack_request",
+            service = call.service.catalogue_type,
+            method = %call.method,
+            path = call.display_path(),
+            attempt,
+            status = Empty,
+            request_id = Empty,
+        );
+        let limit = self.time_limit(call).min(deadline.saturating_duration_since(Instant::now()));
+        let sent = self.send(call, url, token.as_ref(), limit).instrument(span).await;
+        sent.map_err(|error| {
+            let refused = generation.filter(|_| error.kind() == Kind::Unauthorized);
+            Failed { error, refused }
+        })
+    }
+
+    /// Waits until the service may be asked. The limit is per attempt, so that a request that waits before it is
+    /// repeated holds up nobody else. Keystone has no limit: there is one login at a time anyway.
+    async fn turn(&self, call: &Call, deadline: Instant) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        if call.service == Service::IDENTITY {
+            return Ok(None);
+        }
+        match timeout_at(deadline, self.turns(call.service).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(Some(turn)),
+            Ok(Err(_)) | Err(_) => {
+                let message = format!(
+                    "not sent: {} other requests kept the service busy for all of the {} s that the request may take",
+                    self.0.settings.in_flight,
+                    self.0.settings.total_timeout.as_secs()
+                );
+                Err(Details::new(Kind::Busy, call.method.clone(), call.display_path(), message).into())
+            }
+        }
+    }
+
+    /// The time for one attempt.
+    fn time_limit(&self, call: &Call) -> Duration {
+        let settings = &self.0.settings;
+        if call.method == Method::GET {
+            return settings.read_timeout;
+        }
+        let further = u32::try_from(call.items.saturating_sub(1)).unwrap_or(u32::MAX);
+        settings.write_timeout.saturating_add(settings.item_timeout.saturating_mul(further))
+    }
+
+    /// Sends the request and reads the whole answer.
+    async fn send(
+        &self,
+        call: &Call,
+        url: Url,
+        token: Option<&SecretString>,
+        limit: Duration,
+    ) -> Result<Answer, Error> {
+        let mut request = self.0.http.request(call.method.clone(), url).timeout(limit);
+        if let Some(token) = token {
+            request = request.header("X-Auth-Token", sensitive(call, token)?);
+        }
+        if let Some(body) = call.body.as_ref().map_err(|why| unsendable(call, why))? {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        let service = call.service.catalogue_type;
+        let in_flight = self.0.metrics.in_flight(service);
+        let started = Instant::now();
+        let answer = exchange(call, request).await;
+        drop(in_flight);
+        let took = started.elapsed();
+        let status = match &answer {
+            Ok(_) => "2xx",
+            Err(error) => error.status().map_or(error.kind().as_str(), status_class),
+        };
+        self.0.metrics.finished(service, &call.method, call.resource, status, took);
+        debug!(status, took_ms = took.as_millis(), "OpenStack request answered");
+        answer
+    }
+}
+
+/// An attempt that failed.
+struct Failed {
+    error: Error,
+    /// The generation of the token that was refused.
+    refused: Option<u64>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, refused: None }
+    }
+}
+
+/// One exchange over HTTP.
+async fn exchange(call: &Call, request: reqwest::RequestBuilder) -> Result<Answer, Error> {
+    let response = request.send().await.map_err(|error| lost(call, error))?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let span = Span::current();
+    span.record("status", status.as_u16());
+    if let Some(id) = answer::request_id(&headers) {
+        span.record("request_id", id);
+    }
+    let body = response.bytes().await.map_err(|error| lost(call, error))?.to_vec();
+    if status.is_success() {
+        Ok(Answer { headers, status, body })
+    } else {
+        Err(answer::failure(call, status, &headers, &body))
+    }
+}
+
+/// Makes an error of an exchange that didn't come to its end.
+fn lost(call: &Call, error: reqwest::Error) -> Error {
+    let kind = if error.is_connect() {
+        Kind::NotConnected
+    } else if error.is_timeout() {
+        Kind::Timeout
+    } else if error.is_builder() {
+        Kind::BadRequest
+    } else {
+        Kind::ConnectionLost
+    };
+    // reqwest's text is "error sending request"; the reason is in its sources.
+    let mut reasons = vec![error.to_string()];
+    let mut source = std::error::Error::source(&error);
+    while let Some(reason) = source {
+        reasons.push(reason.to_string());
+        source = reason.source();
+    }
+    let mut details = Details::new(kind, call.method.clone(), call.display_path(), reasons.join(": "));
+    details.outcome_unknown = call.has_effect() && matches!(kind, Kind::Timeout | Kind::ConnectionLost);
+    details.caused_by(error).into()
+}
+
+/// The URL of the request: the service's root and the path, each part encoded.
+fn url(base: Url, call: &Call) -> Result<Url, Error> {
+    // An empty identifier would make the collection of one object, and dots would climb out of it.
+    if call.path.iter().any(|part| matches!(part.as_str(), "" | "." | "..")) {
+        return Err(unsendable(call, "an identifier in the path is empty or only dots"));
+    }
+    let mut url = base;
+    url.path_segments_mut()
+        .map_err(|()| unsendable(call, "the service's URL can't have a path"))?
+        .pop_if_empty()
+        .extend(&call.path);
+    if !call.query.is_empty() {
+        url.query_pairs_mut().extend_pairs(&call.query);
+    }
+    Ok(url)
+}
+
+/// The token as a header value that isn't shown in any log.
+fn sensitive(call: &Call, token: &SecretString) -> Result<header::HeaderValue, Error> {
+    let mut value = header::HeaderValue::from_str(token.expose_secret())
+        .map_err(|_| unsendable(call, "Keystone's token has characters that no header can have"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A request that is wrong before it is sent.
+fn unsendable(call: &Call, why: &str) -> Error {
+    Details::new(Kind::BadRequest, call.method.clone(), call.display_path(), format!("not sent: {why}")).into()
+}
+
+/// The class of a status, for metrics.
+fn status_class(status: u16) -> &'static str {
+    match status / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "other",
+    }
+}
+
+impl Answer {
+    /// The answer of a DELETE that an earlier attempt has carried out.
+    fn empty() -> Self {
+        Self { headers: header::HeaderMap::new(), status: StatusCode::NO_CONTENT, body: Vec::new() }
+    }
+}

@@ -1,0 +1,175 @@
+//! Security group rules. They can't be changed, only created and deleted.
+
+use super::{
+    AddressGroupId, Neutron, Resource, SecurityGroupId, SecurityGroupRuleId,
+    value::{Filters, null_as_default, open_enum},
+};
+use crate::Error;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+const RULES: Resource =
+    Resource { path: "security-group-rules", one: "security_group_rule", many: "security_group_rules" };
+
+open_enum! {
+    /// Which way a flow is opened, seen from the port.
+    Direction {
+        /// Towards the port.
+        Ingress = "ingress",
+        /// From the port.
+        Egress = "egress",
+    }
+}
+
+open_enum! {
+    /// Address family of a rule.
+    EtherType {
+        /// IPv4.
+        Ipv4 = "IPv4",
+        /// IPv6.
+        Ipv6 = "IPv6",
+    }
+}
+
+/// A rule: what it allows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+pub struct SecurityGroupRule {
+    /// Identifier.
+    pub id: SecurityGroupRuleId,
+    /// Group of the rule.
+    pub security_group_id: SecurityGroupId,
+    /// Direction.
+    pub direction: Direction,
+    /// Address family.
+    pub ethertype: EtherType,
+    /// IP protocol, by name or number; `None`: any.
+    #[serde(default)]
+    pub protocol: Option<String>,
+    /// First port, or ICMP type.
+    #[serde(default)]
+    pub port_range_min: Option<u16>,
+    /// Last port, or ICMP code.
+    #[serde(default)]
+    pub port_range_max: Option<u16>,
+    /// Peers by prefix.
+    #[serde(default)]
+    pub remote_ip_prefix: Option<IpNet>,
+    /// Peers by security group.
+    #[serde(default)]
+    pub remote_group_id: Option<SecurityGroupId>,
+    /// Peers by address group.
+    #[serde(default)]
+    pub remote_address_group_id: Option<AddressGroupId>,
+    /// Free text.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub description: String,
+}
+
+/// A rule to create. At most one of the three kinds of peers; none of them: everybody.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct NewSecurityGroupRule {
+    /// Group of the rule.
+    pub security_group_id: SecurityGroupId,
+    /// Direction.
+    pub direction: Direction,
+    /// Address family.
+    pub ethertype: EtherType,
+    /// IP protocol, by name or number; `None`: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// First port, or ICMP type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_range_min: Option<u16>,
+    /// Last port, or ICMP code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_range_max: Option<u16>,
+    /// Peers by prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_ip_prefix: Option<IpNet>,
+    /// Peers by security group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_group_id: Option<SecurityGroupId>,
+    /// Peers by address group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_address_group_id: Option<AddressGroupId>,
+    /// Free text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+impl NewSecurityGroupRule {
+    /// A rule that allows everything of one address family in one direction.
+    #[must_use]
+    pub fn allow_all(security_group_id: SecurityGroupId, direction: Direction, ethertype: EtherType) -> Self {
+        Self {
+            security_group_id,
+            direction,
+            ethertype,
+            protocol: None,
+            port_range_min: None,
+            port_range_max: None,
+            remote_ip_prefix: None,
+            remote_group_id: None,
+            remote_address_group_id: None,
+            description: None,
+        }
+    }
+}
+
+/// Which rules to list. Values of one field are alternatives, fields must all match.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecurityGroupRuleQuery {
+    /// Identifiers.
+    pub ids: Vec<SecurityGroupRuleId>,
+    /// Groups.
+    pub security_group_ids: Vec<SecurityGroupId>,
+    /// Descriptions.
+    pub descriptions: Vec<String>,
+    /// Objects per request.
+    pub page_size: Option<usize>,
+}
+
+impl Neutron {
+    /// Creates a rule.
+    ///
+    /// # Errors
+    /// `Conflict` (`SecurityGroupRuleExists`) when the group has the same rule already, which is usually as good.
+    pub async fn create_security_group_rule(&self, new: &NewSecurityGroupRule) -> Result<SecurityGroupRule, Error> {
+        self.create(RULES, new).await
+    }
+
+    /// Creates all of the rules or none, by one request. They must belong to one project.
+    ///
+    /// # Errors
+    /// As [`Self::create_security_group_rule`].
+    pub async fn create_security_group_rules(
+        &self,
+        new: &[NewSecurityGroupRule],
+    ) -> Result<Vec<SecurityGroupRule>, Error> {
+        self.create_bulk(RULES, new).await
+    }
+
+    /// Lists the rules that match, following all pages.
+    ///
+    /// # Errors
+    /// When one of the requests fails.
+    pub async fn list_security_group_rules(
+        &self,
+        query: &SecurityGroupRuleQuery,
+    ) -> Result<Vec<SecurityGroupRule>, Error> {
+        let parameters = Filters::default()
+            .any("id", &query.ids)
+            .any("security_group_id", &query.security_group_ids)
+            .any("description", &query.descriptions)
+            .paged(query.page_size);
+        self.list(RULES, parameters).await
+    }
+
+    /// Deletes a rule.
+    ///
+    /// # Errors
+    /// `NotFound` when there was no such rule.
+    pub async fn delete_security_group_rule(&self, id: &SecurityGroupRuleId) -> Result<(), Error> {
+        self.delete(RULES, id.as_str()).await
+    }
+}

@@ -1,0 +1,91 @@
+//! Lists: pages, and queries that are too long for one request.
+
+use crate::{
+    endpoint::Call,
+    error::{Details, Error, Kind},
+};
+use reqwest::Url;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// How often a list is begun when its pages shift under it.
+pub(crate) const MOST_BEGINNINGS: usize = 3;
+
+/// Longest query in bytes that is sent. uWSGI's default buffer for a whole request head is 4096 bytes, the token in it
+/// takes a few hundred.
+const LONGEST_QUERY: usize = 2048;
+
+/// Parameters whose values are not alternatives, so that they can't be spread over several requests.
+const NEVER_SPREAD: [&str; 5] = ["fields", "fixed_ips", "limit", "marker", "tags"];
+
+type Query = Vec<(&'static str, String)>;
+
+/// The queries that are still to be made for one list.
+#[derive(Debug)]
+pub(crate) struct Queries {
+    waiting: VecDeque<Query>,
+}
+
+impl Queries {
+    pub fn new(query: Query) -> Self {
+        Self { waiting: spread(query, LONGEST_QUERY).into() }
+    }
+
+    pub fn next(&mut self) -> Option<Query> {
+        self.waiting.pop_front()
+    }
+
+    /// Notes the next page of `call`. Only the marker is taken from the link: the link's host may be one that can't be
+    /// reached from here, and the token must not go to it.
+    pub fn follow(&mut self, call: &Call, next: Option<&str>) -> Result<(), Error> {
+        let Some(next) = next else { return Ok(()) };
+        let malformed = |why: &str| {
+            let message = format!("the link to the next page {why}: {next}");
+            Details::new(Kind::Malformed, call.method.clone(), call.display_path(), message)
+        };
+        let url = Url::options().base_url(Url::parse("http://service/").ok().as_ref()).parse(next);
+        let url = url.map_err(|error| malformed("isn't a URL").caused_by(error))?;
+        let parameter = |name| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let marker = parameter("marker").ok_or_else(|| malformed("has no marker"))?;
+        if call.query.iter().any(|(key, value)| *key == "marker" && *value == marker) {
+            return Err(malformed("leads to the same page").into());
+        }
+        let mut query: Query =
+            call.query.iter().filter(|(key, _)| *key != "marker" && *key != "limit").cloned().collect();
+        query.extend(parameter("limit").map(|limit| ("limit", limit)));
+        query.push(("marker", marker));
+        self.waiting.push_front(query);
+        Ok(())
+    }
+}
+
+/// Spreads the values of the parameter with the most values over several queries, so that none is longer than `longest`
+/// bytes (unless a single value makes it so). As its values are alternatives, the lists of all queries together are
+/// the list that was asked for, and no object is in two of them.
+fn spread(query: Query, longest: usize) -> Vec<Query> {
+    // Percent-encoding makes a byte at most three times as long; colons in owner marks are the usual case.
+    let length = |(key, value): &(&str, String)| key.len() + value.len() + 2 + 2 * value.matches(':').count();
+    if query.iter().map(length).sum::<usize>() <= longest {
+        return vec![query];
+    }
+    let mut values: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for (key, _) in query.iter().filter(|(key, _)| !NEVER_SPREAD.contains(key)) {
+        *values.entry(key).or_default() += 1;
+    }
+    let Some((&key, _)) = values.iter().max_by_key(|(_, count)| **count) else { return vec![query] };
+    let (alternatives, fixed): (Query, Query) = query.into_iter().partition(|(name, _)| *name == key);
+    let alternatives: BTreeSet<(&'static str, String)> = alternatives.into_iter().collect();
+    let room = longest.saturating_sub(fixed.iter().map(length).sum());
+    let mut queries = Vec::new();
+    let (mut part, mut used) = (Query::new(), 0);
+    for alternative in alternatives {
+        let size = length(&alternative);
+        if !part.is_empty() && used + size > room {
+            queries.push(std::mem::take(&mut part));
+            used = 0;
+        }
+        used += size;
+        part.push(alternative);
+    }
+    queries.push(part);
+    queries.into_iter().map(|part| part.into_iter().chain(fixed.iter().cloned()).collect()).collect()
+}
