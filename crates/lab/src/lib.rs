@@ -8,8 +8,9 @@
 pub mod engine;
 pub mod install;
 pub mod kubernetes;
+pub mod kuryr;
 pub mod node;
 pub mod openstack;
 pub mod registry;
 
-pub use engine::{Component, Lab, Options, Program, Stop};
+pub use engine::{CONTROL, Component, Lab, Options, Program, Stop, node_name, node_netns};

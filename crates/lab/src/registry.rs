@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     engine::{Component, Lab},
-    node, openstack,
+    kubernetes, kuryr, node, openstack,
 };
 
 /// A list of components.
@@ -18,9 +18,24 @@ pub fn cloud(lab: &Lab) -> Components {
     components
 }
 
+/// The cluster: Kubernetes' control plane, CoreDNS, containerd and a kubelet on every node.
+pub fn cluster(lab: &Lab) -> Components {
+    let mut components = kubernetes::control_components(lab);
+    components.extend(lab.nodes().flat_map(|node| kubernetes::components(lab, node)));
+    components
+}
+
+/// Kuryr: what it needs in the cluster and the cloud, its controller, a daemon on every node.
+pub fn kuryr(lab: &Lab) -> Components {
+    kuryr::components(lab)
+}
+
 /// Every component that the lab has.
 pub fn all(lab: &Lab) -> Components {
-    cloud(lab)
+    let mut components = cloud(lab);
+    components.extend(cluster(lab));
+    components.extend(kuryr(lab));
+    components
 }
 
 /// The component of this name.

@@ -11,15 +11,24 @@ use nix::{
 
 use crate::engine::{Lab, shell};
 
+/// Refuses when the caller isn't root.
+///
+/// # Errors
+/// Then.
+pub fn check_root() -> Result<()> {
+    if !geteuid().is_root() {
+        bail!("the lab must be run by root: it makes network namespaces and mounts");
+    }
+    Ok(())
+}
+
 /// Refuses, in one line, when the lab can't run here: not root, or the kernel lacks something. Everything is tried in
 /// namespaces that vanish with the thread.
 ///
 /// # Errors
 /// With what is missing.
 pub fn check(lab: &Lab) -> Result<()> {
-    if !geteuid().is_root() {
-        bail!("the lab must be run by root: it makes network namespaces and mounts");
-    }
+    check_root()?;
     let scratch = lab.tmp().join("preflight");
     fs::create_dir_all(&scratch).with_context(|| format!("making {}", scratch.display()))?;
     let tried = thread::scope(|scope| {

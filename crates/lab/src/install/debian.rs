@@ -1,0 +1,150 @@
+//! Debian packages: only the missing ones are installed, and no service of theirs is started on the host.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::{cache, command::run, progress::Report, versions::Versions};
+
+/// Asked by Debian's maintainer scripts before they start a service; 101 is "no".
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+const NO_SERVICES: &str = "#!/bin/sh\n# Made by Kuryr's lab while it installs packages.\nexit 101\n";
+
+/// Installs what is missing; returns how many packages that was.
+///
+/// # Errors
+/// When a package can't be installed: the error names it and what it is for.
+pub fn install(cache: &Path, log: &Path, report: &Report) -> Result<usize> {
+    let wanted = &Versions::get()?.debian;
+    let installed = installed()?;
+    let missing: Vec<&str> = wanted.keys().map(String::as_str).filter(|p| !installed.contains(*p)).collect();
+    if missing.is_empty() {
+        return Ok(0);
+    }
+    let _lock = cache::lock(&cache.join("debian.lock"), report)?;
+    let _policy = NoServices::set()?;
+    if unknown(&missing)?.is_empty() {
+        report.note(&format!("installing {}", missing.join(", ")));
+        if apt_install(&missing, log).is_ok() {
+            return Ok(missing.len());
+        }
+    }
+    // The lists are missing or older than what the mirror holds.
+    report.note("updating the package lists");
+    run(apt().args(["update", "-q"]), log, "the lists of Debian packages")?;
+    let unknown = unknown(&missing)?;
+    if !unknown.is_empty() {
+        let named: Vec<String> =
+            unknown.iter().map(|p| format!("{p} ({})", wanted.get(*p).map_or("", String::as_str))).collect();
+        bail!("these Debian packages can't be installed, no configured source has them: {}", named.join(", "));
+    }
+    report.note(&format!("installing {}", missing.join(", ")));
+    apt_install(&missing, log)?;
+    Ok(missing.len())
+}
+
+/// The names of the installed packages.
+fn installed() -> Result<BTreeSet<String>> {
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat", "${Package} ${db:Status-Status}\n"]);
+    let text = match query.output() {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(e) => return Err(e).context("asking dpkg for the installed packages: the lab needs Debian"),
+    };
+    Ok(parse_installed(&text))
+}
+
+fn parse_installed(text: &str) -> BTreeSet<String> {
+    text.lines().filter_map(|line| line.strip_suffix(" installed")).map(str::to_owned).collect()
+}
+
+/// Those of `packages` that no source has a version of.
+fn unknown<'a>(packages: &[&'a str]) -> Result<Vec<&'a str>> {
+    let output = Command::new("apt-cache")
+        .arg("policy")
+        .args(packages)
+        .env("LC_ALL", "C")
+        .output()
+        .context("asking apt-cache for packages")?;
+    let candidates = parse_candidates(&String::from_utf8_lossy(&output.stdout));
+    Ok(packages.iter().copied().filter(|p| !candidates.contains(*p)).collect())
+}
+
+/// Packages with a candidate version in the output of `apt-cache policy`.
+fn parse_candidates(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut package = "";
+    for line in text.lines() {
+        if !line.starts_with(' ') {
+            package = line.trim_end_matches(':');
+        } else if line.trim_start().strip_prefix("Candidate: ").is_some_and(|version| version != "(none)") {
+            found.insert(package.to_owned());
+        }
+    }
+    found
+}
+
+fn apt() -> Command {
+    let mut apt = Command::new("apt-get");
+    apt.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]);
+    apt
+}
+
+fn apt_install(packages: &[&str], log: &Path) -> Result<String> {
+    let purpose = format!("the Debian packages {}", packages.join(", "));
+    run(apt().args(["install", "-y", "-q", "--no-install-recommends"]).args(packages), log, &purpose)
+}
+
+/// While this lives, installed packages don't start their services.
+struct NoServices(Option<PathBuf>);
+
+impl NoServices {
+    fn set() -> Result<Self> {
+        let path = PathBuf::from(POLICY);
+        match OpenOptions::new().write(true).create_new(true).mode(0o755).open(&path) {
+            Ok(mut file) => {
+                file.write_all(NO_SERVICES.as_bytes()).with_context(|| format!("writing {POLICY}"))?;
+                Ok(Self(Some(path)))
+            }
+            // Ours from an installation that was killed: it is removed at the end of this one. Another one stays.
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                let ours = fs::read_to_string(&path).is_ok_and(|text| text == NO_SERVICES);
+                Ok(Self(ours.then_some(path)))
+            }
+            Err(e) => Err(e).with_context(|| format!("making {POLICY}")),
+        }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // Nothing can be done about a failure here; the next installation tries again.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_fully_installed_packages_count() {
+        let text = "runc installed\nsocat config-files\njq half-installed\ntcpdump installed\n";
+        assert_eq!(parse_installed(text), BTreeSet::from(["runc".to_owned(), "tcpdump".to_owned()]));
+    }
+
+    #[test]
+    fn packages_without_a_candidate_are_unknown() {
+        let text = "runc:\n  Installed: (none)\n  Candidate: 1.1.5\n  Version table:\n     1.1.5 500\nvirtual:\n  Installed: (none)\n  Candidate: (none)\n";
+        assert_eq!(parse_candidates(text), BTreeSet::from(["runc".to_owned()]));
+    }
+}

@@ -1,0 +1,202 @@
+//! Programs built from Go modules: Kubernetes, CoreDNS, the CNI reference plugins.
+//!
+//! Each is built in a small module of its own that requires the wanted version, so that the module proxy and the
+//! checksum database are the only sources, and Go's minimal version selection makes the result the same everywhere.
+
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::{command::run, progress::Report, versions::Versions};
+
+/// The programs of Kubernetes: their packages below `k8s.io/kubernetes`, largest first.
+pub const KUBERNETES: [&str; 6] = [
+    "cmd/kube-apiserver",
+    "cmd/kube-controller-manager",
+    "cmd/kube-scheduler",
+    "cmd/kubelet",
+    "cmd/kubectl",
+    "test/images/agnhost",
+];
+
+/// CoreDNS with the plugins that the lab's Corefile names and no other.
+const COREDNS_MAIN: &str = r#"package main
+
+import (
+	"github.com/coredns/coredns/coremain"
+
+	_ "github.com/coredns/coredns/plugin/bind"
+	_ "github.com/coredns/coredns/plugin/cache"
+	_ "github.com/coredns/coredns/plugin/errors"
+	_ "github.com/coredns/coredns/plugin/kubernetes"
+	_ "github.com/coredns/coredns/plugin/ready"
+)
+
+func main() { coremain.Run() }
+"#;
+
+/// Counted up when the way of building changes, so that what was built before is built anew.
+pub const RECIPE: &str = "1";
+
+/// Builds the Kubernetes programs into `dir`.
+///
+/// # Errors
+/// When a module can't be fetched or doesn't compile.
+pub fn kubernetes(dir: &Path, log: &Path, report: &Report) -> Result<()> {
+    let version = &Versions::get()?.go.kubernetes;
+    report.note("fetching the modules");
+    let module = Build::new(dir, "kubernetes", log)?;
+    let described = run(
+        &mut module.go(&["mod", "download", "-json", &format!("k8s.io/kubernetes@{version}")]),
+        log,
+        "the Go module of Kubernetes",
+    )?;
+    let download: Download = serde_json::from_str(&described).context("reading the answer of `go mod download`")?;
+    let go_mod = fs::read_to_string(&download.go_mod).with_context(|| format!("reading {}", download.go_mod))?;
+    module.write("go.mod", &kubernetes_module(&go_mod, version))?;
+    let minor = version.split('.').nth(1).unwrap_or_default();
+    let set = "-X k8s.io/component-base/version.git";
+    let flags = format!("{set}Version={version} {set}Major=1 {set}Minor={minor}");
+    for package in KUBERNETES {
+        let program = package.rsplit('/').next().unwrap_or(package);
+        report.note(program);
+        module.build(&dir.join(program), &format!("k8s.io/kubernetes/{package}"), &flags, program)?;
+    }
+    module.remove()
+}
+
+/// Builds CoreDNS into `dir`.
+///
+/// # Errors
+/// As [`kubernetes`].
+pub fn coredns(dir: &Path, log: &Path, report: &Report) -> Result<()> {
+    let version = &Versions::get()?.go.coredns;
+    report.note("compiling");
+    let module = Build::new(dir, "coredns", log)?;
+    module.write("go.mod", &module_of("coredns", &[("github.com/coredns/coredns", version)]))?;
+    module.write("main.go", COREDNS_MAIN)?;
+    let flags = format!("-X github.com/coredns/coredns/coremain.GitCommit={version}");
+    module.build(&dir.join("coredns"), ".", &flags, "CoreDNS")?;
+    module.remove()
+}
+
+/// Builds the reference plugins that the lab uses, and cnitool, into `dir`.
+///
+/// # Errors
+/// As [`kubernetes`].
+pub fn cni(dir: &Path, log: &Path, report: &Report) -> Result<()> {
+    let go = &Versions::get()?.go;
+    report.note("compiling");
+    let plugins = "github.com/containernetworking/plugins";
+    let library = "github.com/containernetworking/cni";
+    let module = Build::new(dir, "cni", log)?;
+    module.write("go.mod", &module_of("cni", &[(plugins, &go.cni_plugins), (library, &go.cni)]))?;
+    let packages = [
+        ("loopback", format!("{plugins}/plugins/main/loopback")),
+        ("bridge", format!("{plugins}/plugins/main/bridge")),
+        ("host-local", format!("{plugins}/plugins/ipam/host-local")),
+        ("cnitool", format!("{library}/cnitool")),
+    ];
+    for (program, package) in packages {
+        module.build(&dir.join(program), &package, "", program)?;
+    }
+    module.remove()
+}
+
+/// The answer of `go mod download -json`.
+#[derive(Deserialize)]
+struct Download {
+    #[serde(rename = "GoMod")]
+    go_mod: String,
+}
+
+/// A module that only exists to build others.
+struct Build<'a> {
+    source: PathBuf,
+    log: &'a Path,
+}
+
+impl<'a> Build<'a> {
+    fn new(dir: &Path, name: &str, log: &'a Path) -> Result<Self> {
+        let build = Self { source: dir.join("source"), log };
+        fs::create_dir_all(&build.source).with_context(|| format!("making {}", build.source.display()))?;
+        build.write("go.mod", &module_of(name, &[]))?;
+        Ok(build)
+    }
+
+    fn write(&self, file: &str, content: &str) -> Result<()> {
+        let path = self.source.join(file);
+        fs::write(&path, content).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// A go command in the module. The installed toolchain is used, never a downloaded one; checksums are verified.
+    fn go(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("go");
+        command
+            .args(args)
+            .current_dir(&self.source)
+            .env("CGO_ENABLED", "0")
+            .env("GOTOOLCHAIN", "local")
+            .env("GOWORK", "off")
+            .env("GOFLAGS", "-mod=mod -buildvcs=false");
+        command
+    }
+
+    fn build(&self, to: &Path, package: &str, flags: &str, purpose: &str) -> Result<()> {
+        let flags = format!("-s -w {flags}");
+        let to = to.to_string_lossy();
+        run(&mut self.go(&["build", "-trimpath", "-ldflags", &flags, "-o", &to, package]), self.log, purpose)?;
+        Ok(())
+    }
+
+    fn remove(self) -> Result<()> {
+        fs::remove_dir_all(&self.source).with_context(|| format!("removing {}", self.source.display()))
+    }
+}
+
+/// The text of a go.mod that requires these modules.
+fn module_of(name: &str, required: &[(&str, &String)]) -> String {
+    let mut text = format!("module kuryr.openstack.org/lab/{name}\n\ngo 1.26\n");
+    for (module, version) in required {
+        let _ = writeln!(text, "require {module} {version}");
+    }
+    text
+}
+
+/// The go.mod that builds Kubernetes: its own replaces its staging modules by local folders that the module's archive
+/// does not hold, so each is replaced by its published version, `v0.MINOR.PATCH` for Kubernetes `v1.MINOR.PATCH`.
+fn kubernetes_module(go_mod: &str, version: &String) -> String {
+    let staged = format!("v0.{}", version.strip_prefix("v1.").unwrap_or(version));
+    let mut text = module_of("kubernetes", &[("k8s.io/kubernetes", version)]);
+    for line in go_mod.lines() {
+        let line = line.trim();
+        let line = line.strip_prefix("replace ").unwrap_or(line);
+        if let Some((module, target)) = line.split_once(" => ")
+            && target.starts_with("./staging/")
+        {
+            let _ = writeln!(text, "replace {module} => {module} {staged}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn staging_modules_are_replaced_by_their_published_versions() {
+        let theirs = "module k8s.io/kubernetes\n\ngo 1.26.0\n\nreplace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n\tother.org/x => other.org/y v1.0.0\n)\nreplace k8s.io/kms => ./staging/src/k8s.io/kms\n";
+        let ours = kubernetes_module(theirs, &"v1.36.3".to_owned());
+        assert!(ours.contains("require k8s.io/kubernetes v1.36.3\n"), "{ours}");
+        assert!(ours.contains("replace k8s.io/api => k8s.io/api v0.36.3\n"), "{ours}");
+        assert!(ours.contains("replace k8s.io/kms => k8s.io/kms v0.36.3\n"), "{ours}");
+        assert!(!ours.contains("other.org"), "{ours}");
+    }
+}

@@ -1,0 +1,83 @@
+//! The versions of everything that the lab downloads or builds: `versions.toml`, read once.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+const VERSIONS: &str = include_str!("../../versions.toml");
+
+/// Exact versions of all Python packages (`pip freeze`).
+pub const PYTHON_CONSTRAINTS: &str = include_str!("../../constraints.txt");
+
+/// What `versions.toml` says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Versions {
+    /// The OpenStack services and clients.
+    pub python: Python,
+    /// What is built from Go modules.
+    pub go: Go,
+    /// Debian packages, each with what the lab needs it for.
+    pub debian: BTreeMap<String, String>,
+}
+
+/// The Python environment.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Python {
+    /// The wanted version of the interpreter, `3.11`.
+    pub interpreter: String,
+    /// What pip is asked for, `name==version`.
+    pub packages: Vec<String>,
+}
+
+/// Versions of Go modules, with their leading `v`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Go {
+    /// `k8s.io/kubernetes`.
+    pub kubernetes: String,
+    /// `github.com/coredns/coredns`.
+    pub coredns: String,
+    /// `github.com/containernetworking/cni`, for cnitool.
+    pub cni: String,
+    /// `github.com/containernetworking/plugins`.
+    pub cni_plugins: String,
+}
+
+static READ: LazyLock<Result<Versions, toml::de::Error>> = LazyLock::new(|| toml::from_str(VERSIONS));
+
+impl Versions {
+    /// The versions that this lab was written for.
+    ///
+    /// # Errors
+    /// When `versions.toml` has an unknown or missing key: an error of whoever edited it.
+    pub fn get() -> Result<&'static Self> {
+        READ.as_ref().map_err(Clone::clone).context("reading crates/lab/versions.toml")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_requested_python_package_is_in_the_constraints_with_the_same_version() {
+        let versions = Versions::get().unwrap();
+        let pinned: Vec<String> = PYTHON_CONSTRAINTS.lines().map(str::to_lowercase).collect();
+        for package in &versions.python.packages {
+            assert!(pinned.contains(&package.to_lowercase()), "{package} is not in constraints.txt");
+        }
+    }
+
+    #[test]
+    fn go_modules_have_semantic_versions() {
+        let go = &Versions::get().unwrap().go;
+        for version in [&go.kubernetes, &go.coredns, &go.cni, &go.cni_plugins] {
+            let parts: Vec<&str> = version.strip_prefix('v').unwrap().split('.').collect();
+            assert_eq!(parts.len(), 3, "{version}");
+            assert!(parts.iter().all(|part| part.parse::<u32>().is_ok()), "{version}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A node's container runtime: containerd with files, sockets and images of its own.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context, Result};
+
+use super::{cni, node_run, node_state};
+use crate::{
+    engine::{Component, Lab, Program, files, node_netns, shell},
+    install::{AGNHOST_IMAGE, Artefacts, PAUSE_IMAGE},
+    node::on_node,
+};
+
+/// The namespace of containerd in which the kubelet's containers are.
+const CRI: &str = "k8s.io";
+
+/// containerd of one node.
+pub struct Containerd(pub u32);
+
+impl Containerd {
+    /// Its socket.
+    pub fn socket(lab: &Lab, node: u32) -> PathBuf {
+        node_run(lab, node).join("containerd.sock")
+    }
+
+    fn config_file(&self, lab: &Lab) -> PathBuf {
+        lab.etc().join(crate::engine::node_name(self.0)).join("containerd.toml")
+    }
+
+    /// Where running containers and the pods' network namespaces are.
+    fn runtime_dir(&self, lab: &Lab) -> PathBuf {
+        node_run(lab, self.0).join("containerd")
+    }
+
+    fn config(&self, lab: &Lab) -> String {
+        let root = node_state(lab, self.0).join("containerd");
+        let cni = cni::Directories::of(lab, self.0);
+        format!(
+            r#"version = 2
+root = "{root}"
+state = "{state}"
+disabled_plugins = [
+  "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.internal.v1.opt",
+]
+
+[grpc]
+  address = "{socket}"
+
+[ttrpc]
+  address = "{socket}.ttrpc"
+
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE_IMAGE}"
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  stream_server_address = "127.0.0.1"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{bin}"
+    conf_dir = "{conf}"
+"#,
+            root = root.display(),
+            state = self.runtime_dir(lab).display(),
+            socket = Self::socket(lab, self.0).display(),
+            bin = cni.programs.display(),
+            conf = cni.configuration.display(),
+        )
+    }
+
+    /// The `ctr` command, for this containerd and the kubelet's containers.
+    fn ctr(&self, lab: &Lab) -> Command {
+        let mut command = lab.command(None, "ctr");
+        command.arg("--address").arg(Self::socket(lab, self.0)).args(["--namespace", CRI]);
+        command
+    }
+
+    /// Imports the pods' image unless this very archive was imported before.
+    fn import(&self, lab: &Lab) -> Result<()> {
+        let archive = Artefacts::at(lab.cache())?.image();
+        let imported = node_state(lab, self.0).join("image");
+        let present = shell::run(self.ctr(lab).args(["images", "list", "--quiet"]))?;
+        let here = [AGNHOST_IMAGE, PAUSE_IMAGE].iter().all(|name| present.lines().any(|line| line == *name));
+        if here && std::fs::read_to_string(&imported).is_ok_and(|path| path == archive.to_string_lossy()) {
+            return Ok(());
+        }
+        shell::run(self.ctr(lab).args(["images", "import"]).arg(&archive)).context("importing the pods' image")?;
+        files::write_if_changed(&imported, &archive.to_string_lossy()).map(drop)
+    }
+}
+
+impl Component for Containerd {
+    fn name(&self) -> String {
+        on_node("containerd", self.0)
+    }
+
+    fn after(&self) -> Vec<String> {
+        vec![on_node("network", self.0)]
+    }
+
+    fn prepare(&self, lab: &Lab) -> Result<()> {
+        cni::Directories::of(lab, self.0).prepare(lab)?;
+        files::write_if_changed(&self.config_file(lab), &self.config(lab)).map(drop)
+    }
+
+    fn program(&self, lab: &Lab) -> Result<Option<Program>> {
+        let file = self.config_file(lab);
+        let program = Program::new("containerd")
+            .arg("--config")
+            .arg(file.display().to_string())
+            .config(file)
+            .netns(node_netns(self.0));
+        Ok(Some(program))
+    }
+
+    fn ready(&self, lab: &Lab) -> Result<()> {
+        shell::run(self.ctr(lab).arg("version")).map(drop)
+    }
+
+    fn started(&self, lab: &Lab) -> Result<()> {
+        self.import(lab)
+    }
+}
