@@ -15,6 +15,9 @@ pub const NEUTRON_PORT_FINALIZER: &str = "kuryr.openstack.org/neutron-port";
 /// `device_owner` of the Neutron ports that Kuryr creates. ML2 treats `compute:` ports as instances' ports.
 pub const DEVICE_OWNER: &str = "compute:kuryr";
 
+/// The interface of a node's own port on the pod network: its name on the host and in the port's claim.
+pub const NODE_INTERFACE: &str = "kuryr0";
+
 /// Longest name of an object in the Kubernetes API (RFC 1123 subdomain).
 const MAX_OBJECT_NAME: usize = 253;
 

@@ -1,0 +1,87 @@
+//! Node to KuryrPoolPort: each node has a port of its own on the pod network, by which the host reaches its pods.
+
+mod plan;
+
+use crate::{
+    context::Context,
+    error::Error,
+    port::create_pool_port,
+    runtime::{
+        apply,
+        queue::{Next, Reconciler},
+    },
+};
+use k8s_openapi::{api::core::v1::Node, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::{Api, ResourceExt};
+use kuryr_api::{ClaimKind, ClaimRef, KuryrPoolPort, KuryrPoolPortSpec};
+use kuryr_core::names;
+use plan::{Observed, Step};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+
+/// How soon to look again when a port that is being deleted still holds the name.
+const NAME_IN_USE: Duration = Duration::from_secs(2);
+
+/// The reconciler of nodes.
+pub struct Nodes(pub Arc<Context>);
+
+impl Reconciler for Nodes {
+    type Object = Node;
+
+    async fn reconcile(&self, node: Arc<Node>) -> Result<Next, Error> {
+        let context = &*self.0;
+        let (name, uid) = (node.name_any(), node.uid().unwrap_or_default());
+        let port_name = names::pool_port(&name, &uid, names::NODE_INTERFACE);
+        let wanted = context.settings.node_port.enabled && node.metadata.deletion_timestamp.is_none();
+        let desired = wanted.then(|| desire(context, &name, &uid));
+        let seen = Observed { port: context.pool_ports.get(None, &port_name) };
+        let api: Api<KuryrPoolPort> = Api::all(context.client.clone());
+        match plan::plan(&seen, desired) {
+            Step::Converged => {}
+            Step::Create(spec) => {
+                tracing::info!(node = name, port = port_name, "making the node's own port");
+                if !create_pool_port(context, &port_name, *spec, Some(owner(&name, &uid))).await? {
+                    return Ok(Next::After(NAME_IN_USE));
+                }
+            }
+            Step::SetGroups(port, groups) => {
+                context.pool_ports.wrote(apply::spec(&api, &*port, json!({ "securityGroupIds": groups })).await?);
+            }
+            Step::Delete(port) => {
+                if let Some(deleting) = apply::delete(&api, &*port).await? {
+                    context.pool_ports.wrote(deleting);
+                }
+            }
+        }
+        Ok(Next::Converged)
+    }
+}
+
+/// The port that the node is to have.
+fn desire(context: &Context, name: &str, uid: &str) -> KuryrPoolPortSpec {
+    let defaults = context.networks.defaults();
+    KuryrPoolPortSpec {
+        node_name: name.to_owned(),
+        network_id: defaults.network.clone(),
+        subnet_ids: defaults.subnets.clone(),
+        security_group_ids: defaults.node_groups.clone(),
+        claim_ref: Some(ClaimRef {
+            kind: ClaimKind::Node,
+            namespace: None,
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            interface: names::NODE_INTERFACE.to_owned(),
+        }),
+    }
+}
+
+fn owner(name: &str, uid: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Node".to_owned(),
+        name: name.to_owned(),
+        uid: uid.to_owned(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }
+}

@@ -1,0 +1,216 @@
+//! Carries a step out.
+
+use super::{observe::Observed, plan::Step, status};
+use crate::{
+    context::Context,
+    error::Error,
+    runtime::{apply, queue::Next},
+};
+use kube::{Api, ResourceExt};
+use kuryr_api::KuryrPoolPort;
+use kuryr_core::{
+    claim::survivor,
+    names::{self, OwnerMark},
+};
+use kuryr_openstack::{
+    Found,
+    neutron::{FixedIpRequest, NewPort, Port, PortId, PortQuery, PortUpdate, SecurityGroupId, SubnetId},
+};
+use serde_json::json;
+
+/// What a step came to.
+pub enum Acted {
+    /// The object has changed: the next step follows from it at once.
+    Changed(KuryrPoolPort),
+    /// Nothing more can be done now.
+    Ended(Next),
+}
+
+/// Carries a step out.
+pub async fn act(context: &Context, seen: &Observed, step: Step) -> Result<Acted, Error> {
+    let object = &*seen.object;
+    let api: Api<KuryrPoolPort> = Api::all(context.client.clone());
+    match step {
+        Step::Converged => Ok(Acted::Ended(Next::Converged)),
+        Step::Wait(wait) => Ok(Acted::Ended(Next::NotYet(wait))),
+        Step::Release => {
+            let claim = object.spec.claim_ref.as_ref().map_or("", |claim| &claim.name);
+            tracing::info!(object = apply::described(object), claim, "released");
+            changed(context, apply::spec(&api, object, json!({ "claimRef": null })).await?)
+        }
+        Step::Delete => match apply::delete(&api, object).await? {
+            Some(deleting) => changed(context, deleting),
+            None => Ok(gone(context, object)),
+        },
+        Step::Destroy => destroy(context, seen).await,
+        Step::Create => {
+            let port = find_or_create(context, object).await?;
+            changed(context, status::publish_port(context, object, &port).await?)
+        }
+        Step::Recheck => recheck(context, object).await,
+        Step::SetGroups(groups) => set_groups(context, object, groups).await,
+    }
+}
+
+fn changed(context: &Context, object: KuryrPoolPort) -> Result<Acted, Error> {
+    context.pool_ports.wrote(object.clone());
+    Ok(Acted::Changed(object))
+}
+
+/// The object no longer exists.
+fn gone(context: &Context, object: &KuryrPoolPort) -> Acted {
+    let uid = object.uid().unwrap_or_default();
+    context.attempts.settled(&uid);
+    context.pool_ports.gone(None, &object.name_any(), &uid);
+    Acted::Ended(Next::Converged)
+}
+
+/// The mark that makes a Neutron port ours, and this object's.
+fn mark(context: &Context, object: &KuryrPoolPort) -> OwnerMark {
+    OwnerMark { cluster: context.settings.cluster.clone(), uid: object.uid().unwrap_or_default() }
+}
+
+/// The Neutron ports that carry the object's mark. They are looked for by `device_id`, which Neutron's database has an
+/// index for, and recognised by the mark.
+async fn find(context: &Context, object: &KuryrPoolPort) -> Result<Vec<Port>, Error> {
+    let mark = mark(context, object);
+    let query = PortQuery { device_ids: vec![mark.uid.clone()], ..PortQuery::default() };
+    let mut ports = context
+        .neutron
+        .list_ports(&query)
+        .await
+        .map_err(Error::openstack("look for the Neutron port", apply::described(object)))?;
+    ports.retain(|port| OwnerMark::parse(&port.description).as_ref() == Some(&mark));
+    Ok(ports)
+}
+
+/// The object's one Neutron port: found, where a request may have been made before, else created.
+async fn find_or_create(context: &Context, object: &KuryrPoolPort) -> Result<Port, Error> {
+    let uid = object.uid().unwrap_or_default();
+    let first = context.attempts.first(&uid);
+    if !first {
+        context.attempts.inherited(&uid);
+        if let Some(port) = keep_one(context, object, find(context, object).await?).await? {
+            tracing::info!(object = apply::described(object), port = %port.id, "found the Neutron port of an earlier request");
+            context.metrics.adopted();
+            return Ok(port);
+        }
+    }
+    let created = context.neutron.create_port(&new_port(context, object)).await;
+    if let Err(error) = &created {
+        if error.outcome_unknown() {
+            context.attempts.lost(&uid);
+        } else if first {
+            // Neutron has refused it: still nobody has a port of this object.
+            context.attempts.born(&uid);
+        }
+    }
+    let port = created.map_err(Error::openstack("create the Neutron port", apply::described(object)))?;
+    tracing::info!(object = apply::described(object), port = %port.id, "Neutron port created");
+    Ok(port)
+}
+
+/// The request for the object's port. What finds it again is in the request itself.
+fn new_port(context: &Context, object: &KuryrPoolPort) -> NewPort {
+    let (mark, spec) = (mark(context, object), &object.spec);
+    NewPort {
+        name: Some(object.name_any()),
+        description: Some(mark.to_string()),
+        device_id: Some(mark.uid),
+        device_owner: Some(names::DEVICE_OWNER.to_owned()),
+        host_id: Some(spec.node_name.clone()),
+        fixed_ips: Some(spec.subnet_ids.iter().map(|id| FixedIpRequest::from(SubnetId::from(id.as_str()))).collect()),
+        security_groups: Some(group_ids(&spec.security_group_ids)),
+        ..NewPort::on(spec.network_id.as_str().into())
+    }
+}
+
+fn group_ids(ids: &[String]) -> Vec<SecurityGroupId> {
+    ids.iter().map(|id| SecurityGroupId::from(id.as_str())).collect()
+}
+
+/// Of several ports that carry the object's mark one stays, the others are deleted.
+async fn keep_one(context: &Context, object: &KuryrPoolPort, mut ports: Vec<Port>) -> Result<Option<Port>, Error> {
+    let recorded = object.status.as_ref().and_then(|status| status.port_id.clone());
+    let (kept, surplus) = {
+        let ids: Vec<_> = ports.iter().map(|port| port.id.as_str()).collect();
+        let (kept, surplus) = survivor(recorded.as_deref(), &ids);
+        (kept.map(PortId::from), surplus.into_iter().map(PortId::from).collect::<Vec<_>>())
+    };
+    for id in surplus {
+        tracing::warn!(object = apply::described(object), port = %id, "deleting a second Neutron port, left by a lost answer");
+        delete(context, object, &id).await?;
+        context.metrics.surplus_deleted();
+    }
+    ports.retain(|port| Some(&port.id) == kept.as_ref());
+    Ok(ports.pop())
+}
+
+async fn delete(context: &Context, object: &KuryrPoolPort, id: &PortId) -> Result<(), Error> {
+    let deleted = context.neutron.delete_port(id).await.found();
+    deleted.map(drop).map_err(Error::openstack("delete the Neutron port", apply::described(object)))
+}
+
+/// A request whose answer was lost has been carried out by now, if it ever is: of two ports one goes.
+async fn recheck(context: &Context, object: &KuryrPoolPort) -> Result<Acted, Error> {
+    let port = keep_one(context, object, find(context, object).await?).await?;
+    context.attempts.settled(&object.uid().unwrap_or_default());
+    if port.is_none()
+        && let Some(id) = object.status.as_ref().and_then(|status| status.port_id.as_deref())
+    {
+        status::publish_missing(context, object, id).await?;
+    }
+    Ok(Acted::Ended(Next::Converged))
+}
+
+async fn set_groups(context: &Context, object: &KuryrPoolPort, groups: Vec<String>) -> Result<Acted, Error> {
+    let Some(id) = object.status.as_ref().and_then(|status| status.port_id.clone()) else {
+        return Ok(Acted::Ended(Next::Converged));
+    };
+    let update = PortUpdate { security_groups: Some(group_ids(&groups)), ..PortUpdate::default() };
+    let failed = |error| Error::openstack("change the groups of the Neutron port", apply::described(object))(error);
+    match context.neutron.update_port(&PortId::from(id.as_str()), &update).await {
+        Ok(port) => {
+            tracing::info!(object = apply::described(object), port = id, ?groups, "security groups changed");
+            changed(context, status::publish_port(context, object, &port).await?)
+        }
+        // The port or one of the groups doesn't exist.
+        Err(error) if error.is_not_found() => {
+            let port = context.neutron.get_port(&PortId::from(id.as_str())).await.found().map_err(failed)?;
+            if port.is_some() {
+                return Err(failed(error));
+            }
+            status::publish_missing(context, object, &id).await?;
+            Ok(Acted::Ended(Next::Converged))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Deletes what Neutron has of the object, then lets the object go. A port that no longer carries our mark stays: it was
+/// given to somebody else.
+async fn destroy(context: &Context, seen: &Observed) -> Result<Acted, Error> {
+    let object = &*seen.object;
+    let uid = object.uid().unwrap_or_default();
+    // An object whose first request was never sent has nothing in Neutron.
+    if !context.attempts.first(&uid) {
+        if object.status.as_ref().is_none_or(|status| status.port_id.is_none()) {
+            context.attempts.inherited(&uid);
+        }
+        for port in find(context, object).await? {
+            delete(context, object, &port.id).await?;
+            tracing::info!(object = apply::described(object), port = %port.id, "Neutron port deleted");
+        }
+        // A request that is still under way would leave a port behind: the object stays until it has had its time.
+        if let Some(left) = context.attempts.unsettled(&uid).filter(|left| !left.is_zero()) {
+            return Ok(Acted::Ended(Next::After(left)));
+        }
+    }
+    let api: Api<KuryrPoolPort> = Api::all(context.client.clone());
+    match apply::without_finalizer(&api, object, names::NEUTRON_PORT_FINALIZER).await {
+        Ok(_) => {}
+        Err(Error::Kubernetes { source, .. }) if apply::is_not_found(&source) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(gone(context, object))
+}

@@ -1,0 +1,48 @@
+//! KuryrPoolPort to Neutron port: created once, changed where its groups differ, released only when nobody uses it.
+
+mod act;
+pub mod audit;
+mod observe;
+mod plan;
+mod status;
+
+use crate::{
+    context::Context,
+    error::Error,
+    runtime::queue::{Next, Reconciler},
+};
+use act::Acted;
+use kuryr_api::KuryrPoolPort;
+use plan::Step;
+use std::sync::Arc;
+
+/// Most steps in one reconcile: the longest way, from a claimed port to none, has four.
+const MOST_STEPS: usize = 8;
+
+/// The reconciler of KuryrPoolPorts.
+pub struct PoolPorts(pub Arc<Context>);
+
+impl Reconciler for PoolPorts {
+    type Object = KuryrPoolPort;
+
+    async fn reconcile(&self, object: Arc<KuryrPoolPort>) -> Result<Next, Error> {
+        let mut object = object;
+        for _ in 0..MOST_STEPS {
+            let seen = observe::observe(&self.0, object.clone()).await?;
+            let step = plan::plan(&seen);
+            if step == Step::Converged {
+                return Ok(seen.unsettled.map_or(Next::Converged, Next::After));
+            }
+            match act::act(&self.0, &seen, step).await {
+                Ok(Acted::Changed(changed)) => object = Arc::new(changed),
+                Ok(Acted::Ended(next)) => return Ok(next),
+                Err(error) => {
+                    status::publish_failure(&self.0, &object, &error).await?;
+                    return Err(error);
+                }
+            }
+        }
+        // Somebody changes the object as quickly as we do. The last change has queued it again.
+        Ok(Next::Converged)
+    }
+}

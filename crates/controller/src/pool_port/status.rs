@@ -1,0 +1,111 @@
+//! What Neutron says about a port.
+
+use crate::{context::Context, error::Error, networks::Addressing, reasons, runtime::apply};
+use jiff::Timestamp;
+use kube::Api;
+use kuryr_api::{
+    KuryrPoolPort, KuryrPoolPortStatus,
+    conditions::{self, Wanted},
+};
+use kuryr_openstack::neutron::Port;
+
+/// The ids of a Neutron port's groups, sorted as they are in the spec.
+pub fn groups_of(port: &Port) -> Vec<String> {
+    let mut groups: Vec<_> = port.security_groups.iter().map(ToString::to_string).collect();
+    groups.sort();
+    groups
+}
+
+/// Our part of the status of an object whose port exists.
+fn of_port(object: &KuryrPoolPort, port: &Port, addressing: Addressing, now: Timestamp) -> KuryrPoolPortStatus {
+    let created = Wanted {
+        type_: conditions::CREATED,
+        status: Some(true),
+        reason: reasons::CREATED,
+        message: "the Neutron port exists".to_owned(),
+    };
+    KuryrPoolPortStatus {
+        observed_generation: object.metadata.generation,
+        port_id: Some(port.id.to_string()),
+        mac_address: port.mac_address,
+        addresses: addressing.addresses,
+        routes: addressing.routes,
+        name_servers: addressing.name_servers,
+        mtu: Some(addressing.mtu),
+        security_group_ids: groups_of(port),
+        conditions: vec![created.onto(conditions_of(object), object.metadata.generation, now)],
+    }
+}
+
+fn conditions_of(object: &KuryrPoolPort) -> &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition] {
+    object.status.as_ref().map_or(&[], |status| &status.conditions)
+}
+
+/// Writes what Neutron says about the port.
+pub async fn publish_port(context: &Context, object: &KuryrPoolPort, port: &Port) -> Result<KuryrPoolPort, Error> {
+    let described = || apply::described(object);
+    let fixed: Vec<_> = port.fixed_ips.iter().map(|fixed| (fixed.subnet_id.to_string(), fixed.ip_address)).collect();
+    let addressing = context
+        .networks
+        .addressing(port.network_id.as_str(), &fixed)
+        .await
+        .map_err(Error::openstack("look up the subnets", described()))?;
+    let lacks = match (port.mac_address, fixed.is_empty()) {
+        (None, _) => Some("it has no MAC address"),
+        (_, true) => Some("it has no address: somebody may have removed it; delete the pod to get another port"),
+        _ => None,
+    };
+    if let Some(reason) = lacks {
+        let (object, port, reason) = (described(), port.id.to_string(), reason.to_owned());
+        return Err(Error::Unusable { object, port, reason });
+    }
+    write(context, object, of_port(object, port, addressing, Timestamp::now())).await
+}
+
+/// Says that the port is gone in Neutron although it is still needed.
+pub async fn publish_missing(context: &Context, object: &KuryrPoolPort, port_id: &str) -> Result<(), Error> {
+    let message =
+        format!("the Neutron port {port_id} doesn't exist: somebody deleted it; delete the pod to get another one");
+    publish_false(context, object, reasons::PORT_MISSING, message).await
+}
+
+/// Says why a step failed, where it says something new.
+pub async fn publish_failure(context: &Context, object: &KuryrPoolPort, error: &Error) -> Result<(), Error> {
+    let failure = match error {
+        Error::OpenStack { source, .. } => reasons::of(source),
+        Error::Unusable { .. } => Some((reasons::UNUSABLE, error.to_string())),
+        Error::Kubernetes { .. } => None,
+    };
+    let exists = conditions::is_true(conditions_of(object), conditions::CREATED);
+    match failure {
+        // A port that exists goes on existing when a change or its deletion fails.
+        Some((reason, message)) if !exists && object.metadata.deletion_timestamp.is_none() => {
+            publish_false(context, object, reason, message).await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn publish_false(
+    context: &Context,
+    object: &KuryrPoolPort,
+    reason: &'static str,
+    message: String,
+) -> Result<(), Error> {
+    let created = Wanted { type_: conditions::CREATED, status: Some(false), reason, message };
+    if created.is_in(conditions_of(object)) {
+        return Ok(());
+    }
+    let condition = created.onto(conditions_of(object), object.metadata.generation, Timestamp::now());
+    let present = object.status.clone().unwrap_or_default();
+    let status =
+        KuryrPoolPortStatus { observed_generation: object.metadata.generation, conditions: vec![condition], ..present };
+    write(context, object, status).await.map(drop)
+}
+
+async fn write(context: &Context, object: &KuryrPoolPort, status: KuryrPoolPortStatus) -> Result<KuryrPoolPort, Error> {
+    let api: Api<KuryrPoolPort> = Api::all(context.client.clone());
+    let written = apply::status(&api, object, &status).await?;
+    context.pool_ports.wrote(written.clone());
+    Ok(written)
+}

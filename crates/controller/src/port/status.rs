@@ -1,0 +1,164 @@
+//! What the claim got: the data of its ports and the condition `Allocated`.
+
+use super::{
+    act::api,
+    observe::{Interface, Observed},
+};
+use crate::{context::Context, error::Error, reasons, runtime::apply};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::ResourceExt;
+use kuryr_api::{
+    Binding, BindingKind, InterfaceStatus, KuryrPoolPort, KuryrPort, KuryrPortStatus,
+    conditions::{self, Wanted},
+};
+
+/// Writes our part of the status where it differs, and tells a new failure on the pod.
+pub async fn publish(context: &Context, seen: &Observed) -> Result<(), Error> {
+    let port = &*seen.port;
+    if seen.deleting() || !seen.pod_lives {
+        return Ok(());
+    }
+    let interfaces: Vec<_> = seen.interfaces.iter().filter_map(interface).collect();
+    let allocated = allocated(&seen.interfaces);
+    if is_published(port, &interfaces, &allocated) {
+        return Ok(());
+    }
+    let present = port.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let status = KuryrPortStatus {
+        observed_generation: port.metadata.generation,
+        conditions: vec![allocated.onto(present, port.metadata.generation, Timestamp::now())],
+        interfaces,
+    };
+    let written = apply::status(&api(context, port), port, &status).await?;
+    context.ports.wrote(written);
+    if allocated.status == Some(true) {
+        let waited = context.seen.take(&port.spec.pod_uid);
+        if let Some(waited) = waited {
+            context.metrics.allocated(waited);
+        }
+        let milliseconds = waited.map(|waited| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+        tracing::info!(port = apply::described(port), milliseconds, "addresses allocated");
+    } else if reasons::for_users(allocated.reason) {
+        context.events.warn(&pod_of(port), "AllocatePort", allocated.reason, &allocated.message).await;
+    }
+    Ok(())
+}
+
+/// Whether the status says all of this already. That nothing has happened yet needn't be said.
+fn is_published(port: &KuryrPort, interfaces: &[InterfaceStatus], allocated: &Wanted) -> bool {
+    let Some(status) = &port.status else { return allocated.reason == reasons::PENDING };
+    let unsaid = !status.conditions.iter().any(|condition| condition.type_ == conditions::ALLOCATED);
+    let nothing_new = allocated.reason == reasons::PENDING && unsaid;
+    status.interfaces == interfaces && (nothing_new || allocated.is_in(&status.conditions))
+}
+
+/// The data of an interface whose port exists.
+fn interface(interface: &Interface) -> Option<InterfaceStatus> {
+    let pool_port = interface.pool_port.as_ref()?;
+    let status = pool_port.status.as_ref()?;
+    Some(InterfaceStatus {
+        name: interface.claim.interface.clone(),
+        pool_port: pool_port.name_any(),
+        port_id: status.port_id.clone()?,
+        mac_address: status.mac_address?,
+        addresses: status.addresses.clone(),
+        routes: status.routes.clone(),
+        name_servers: status.name_servers.clone(),
+        mtu: status.mtu?,
+        binding: Binding { kind: BindingKind::Ovs },
+    })
+}
+
+/// The condition `Allocated`: true when every interface has its port, else what the first one lacks.
+fn allocated(interfaces: &[Interface]) -> Wanted {
+    let wanted = |status, reason, message: &str| Wanted {
+        type_: conditions::ALLOCATED,
+        status: Some(status),
+        reason,
+        message: message.to_owned(),
+    };
+    let lacking = interfaces.iter().find(|interface| !interface.pool_port.as_deref().is_some_and(is_created));
+    let Some(lacking) = lacking else {
+        return wanted(true, reasons::ALLOCATED, "every interface has its Neutron port");
+    };
+    let conditions =
+        lacking.pool_port.iter().filter_map(|port| port.status.as_ref()).flat_map(|status| &status.conditions);
+    let failure = conditions.into_iter().find(|condition| condition.type_ == conditions::CREATED);
+    match failure {
+        Some(failure) => wanted(false, reasons::known(&failure.reason), &failure.message),
+        None => wanted(false, reasons::PENDING, "the Neutron port is being created"),
+    }
+}
+
+/// The port exists in Neutron.
+fn is_created(port: &KuryrPoolPort) -> bool {
+    port.status
+        .as_ref()
+        .is_some_and(|status| status.port_id.is_some() && conditions::is_true(&status.conditions, conditions::CREATED))
+}
+
+/// The pod that an Event is about.
+fn pod_of(port: &KuryrPort) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        namespace: port.namespace(),
+        name: Some(port.spec.pod_name.clone()),
+        uid: Some(port.spec.pod_uid.clone()),
+        ..ObjectReference::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kuryr_api::{ClaimKind, ClaimRef};
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn interface_with(status: serde_json::Value) -> Interface {
+        let object = json!({
+            "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPoolPort", "metadata": { "name": "node1-1" },
+            "spec": { "nodeName": "node1", "networkId": "net", "subnetIds": ["four"] }, "status": status,
+        });
+        let claim = ClaimRef {
+            kind: ClaimKind::KuryrPort,
+            namespace: Some("shop".into()),
+            name: "web".into(),
+            uid: "u".into(),
+            interface: "eth0".into(),
+        };
+        Interface { claim, name: "node1-1".into(), pool_port: Some(Arc::new(serde_json::from_value(object).unwrap())) }
+    }
+
+    fn condition(status: &str, reason: &str, message: &str) -> serde_json::Value {
+        json!({ "type": "Created", "status": status, "reason": reason, "message": message, "lastTransitionTime": "2026-11-23T00:00:00Z" })
+    }
+
+    #[test]
+    fn a_created_port_is_copied_and_makes_the_claim_allocated() {
+        let with_port = interface_with(json!({
+            "portId": "p", "macAddress": "fa:16:3e:00:00:01", "mtu": 1442,
+            "addresses": [{ "ip": "10.244.0.5", "prefixLength": 16, "gateway": "10.244.0.1", "subnetId": "four" }],
+            "conditions": [condition("True", "Created", "")],
+        }));
+        let copied = interface(&with_port).unwrap();
+        assert_eq!((copied.name.as_str(), copied.port_id.as_str(), copied.mtu), ("eth0", "p", 1442));
+        assert_eq!(copied.addresses[0].ip.to_string(), "10.244.0.5");
+        assert_eq!(allocated(&[with_port.clone()]).status, Some(true));
+        let pending = interface_with(json!({}));
+        assert_eq!(allocated(&[with_port, pending]).reason, reasons::PENDING, "every interface counts");
+    }
+
+    #[test]
+    fn a_failure_is_passed_on_in_its_words() {
+        let failed = interface_with(json!({ "conditions": [condition("False", "QuotaExceeded", "no room")] }));
+        let says = allocated(&[failed]);
+        assert_eq!(
+            (says.status, says.reason, says.message.as_str()),
+            (Some(false), reasons::QUOTA_EXCEEDED, "no room")
+        );
+        assert!(reasons::for_users(says.reason));
+    }
+}

@@ -1,0 +1,76 @@
+//! Reasons of conditions and Events: stable words for machines.
+
+use kuryr_openstack::{Error, Kind};
+
+/// Condition `Allocated`: every interface has a port.
+pub const ALLOCATED: &str = "Allocated";
+/// Condition `Created`: the Neutron port exists.
+pub const CREATED: &str = "Created";
+/// The Neutron port is being made.
+pub const PENDING: &str = "Pending";
+/// The project's quota of ports is used up.
+pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+/// The subnets have no free address.
+pub const ADDRESSES_EXHAUSTED: &str = "AddressesExhausted";
+/// Neutron refuses the request.
+pub const REFUSED: &str = "NeutronRefused";
+/// Neutron or Keystone doesn't answer as it should.
+pub const UNAVAILABLE: &str = "OpenStackUnavailable";
+/// The Neutron port is gone although its pod still uses it.
+pub const PORT_MISSING: &str = "NeutronPortMissing";
+/// The Neutron port lacks something that a pod needs.
+pub const UNUSABLE: &str = "NeutronPortUnusable";
+
+/// All reasons of a failure. The flag: a user or an operator can act on it, so an Event tells it on the pod.
+const FAILURES: [(&str, bool); 6] = [
+    (QUOTA_EXCEEDED, true),
+    (ADDRESSES_EXHAUSTED, true),
+    (REFUSED, true),
+    (UNAVAILABLE, false),
+    (PORT_MISSING, true),
+    (UNUSABLE, true),
+];
+
+/// The known reason of that name; `Pending` for what another version may have written.
+#[must_use]
+pub fn known(reason: &str) -> &'static str {
+    FAILURES.iter().map(|(known, _)| *known).find(|known| *known == reason).unwrap_or(PENDING)
+}
+
+/// Whether an Event tells the reason on the pod.
+#[must_use]
+pub fn for_users(reason: &str) -> bool {
+    FAILURES.contains(&(known(reason), true))
+}
+
+/// Reason and message of a failed request to OpenStack. The message is the same at every repetition, or every one of them
+/// would be a write: it holds no request id, which the log has. `None` for what passes in a moment.
+#[must_use]
+pub fn of(error: &Error) -> Option<(&'static str, String)> {
+    let said = error.neutron_type().map_or_else(|| error.kind().as_str(), |neutron| neutron);
+    let detail = format!("{} {} answered {said}: {}", error.method(), error.path(), error.message());
+    match error.kind() {
+        Kind::OverQuota => Some((
+            QUOTA_EXCEEDED,
+            format!(
+                "the project's Neutron quota is used up: delete unused ports or have the quota raised ({})",
+                error.message()
+            ),
+        )),
+        Kind::AddressesExhausted => Some((
+            ADDRESSES_EXHAUSTED,
+            format!(
+                "the pod subnets have no free address: delete pods or configure larger subnets ({})",
+                error.message()
+            ),
+        )),
+        Kind::BadRequest | Kind::NotFound => Some((
+            REFUSED,
+            format!("Neutron refuses the port: check that the configured subnets and security groups exist ({detail})"),
+        )),
+        Kind::Conflict => None,
+        kind => {
+            Some((UNAVAILABLE, format!("OpenStack doesn't create the port for now, trying again ({})", kind.as_str())))
+        }
+    }
+}

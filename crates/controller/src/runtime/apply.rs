@@ -1,0 +1,114 @@
+//! Writes to the API server: each one says which state of the object it was decided on.
+
+use crate::error::Error;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+};
+use kuryr_api::CONTROLLER;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+use std::fmt::Debug;
+
+/// Applies our part of the status (server-side apply): what other field managers wrote stays. Nothing is written to a
+/// later object of the same name.
+///
+/// # Errors
+/// When the API server can't be asked or refuses.
+pub async fn status<K>(api: &Api<K>, object: &K, status: &impl Serialize) -> Result<K, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let name = object.name_any();
+    let patch = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": { "name": name, "uid": object.uid() },
+        "status": status,
+    });
+    api.patch_status(&name, &PatchParams::apply(CONTROLLER).force(), &Patch::Apply(patch))
+        .await
+        .map_err(Error::kubernetes("write the status of", described(object)))
+}
+
+/// Changes the spec, provided that the object is still as we know it.
+///
+/// # Errors
+/// When the API server can't be asked or refuses; a conflict when the object has changed.
+pub async fn spec<K>(api: &Api<K>, object: &K, spec: serde_json::Value) -> Result<K, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let patch = json!({ "metadata": { "resourceVersion": object.resource_version() }, "spec": spec });
+    merge(api, object, "change the spec of", patch).await
+}
+
+/// Takes a finalizer off, provided that the object is still as we know it.
+///
+/// # Errors
+/// When the API server can't be asked or refuses; a conflict when the object has changed.
+pub async fn without_finalizer<K>(api: &Api<K>, object: &K, finalizer: &str) -> Result<K, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let rest: Vec<_> = object.finalizers().iter().filter(|present| *present != finalizer).collect();
+    let patch = json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": rest } });
+    merge(api, object, "take the finalizer off", patch).await
+}
+
+async fn merge<K>(api: &Api<K>, object: &K, action: &'static str, patch: serde_json::Value) -> Result<K, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let parameters = PatchParams { field_manager: Some(CONTROLLER.to_owned()), ..PatchParams::default() };
+    api.patch(&object.name_any(), &parameters, &Patch::Merge(patch))
+        .await
+        .map_err(Error::kubernetes(action, described(object)))
+}
+
+/// Deletes this object, never a later one of the same name. The object as it is now, while a finalizer holds it; `None` when
+/// it is gone.
+///
+/// # Errors
+/// When the API server can't be asked or refuses; a conflict when there is a later object of the same name.
+pub async fn delete<K>(api: &Api<K>, object: &K) -> Result<Option<K>, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let preconditions = Preconditions { uid: object.uid(), resource_version: None };
+    let parameters = DeleteParams::background().preconditions(preconditions);
+    match api.delete(&object.name_any(), &parameters).await {
+        Ok(answer) => Ok(answer.left()),
+        Err(error) if is_not_found(&error) => Ok(None),
+        Err(error) => Err(Error::kubernetes("delete", described(object))(error)),
+    }
+}
+
+/// Whether the API server says that there is no such object.
+#[must_use]
+pub fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+/// Whether the API server says that there is such an object already.
+#[must_use]
+pub fn already_exists(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409 && status.reason == "AlreadyExists")
+}
+
+/// Whether nothing can be created because the namespace is being deleted.
+#[must_use]
+pub fn namespace_terminating(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 403 && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+/// `Kind namespace/name`.
+pub fn described<K: Resource<DynamicType = ()>>(object: &K) -> String {
+    let kind = K::kind(&());
+    match object.namespace() {
+        Some(namespace) => format!("{kind} {namespace}/{}", object.name_any()),
+        None => format!("{kind} {}", object.name_any()),
+    }
+}

@@ -1,0 +1,118 @@
+//! Liveness: whether our own loops make progress. Never whether OpenStack or the API server answer, because a restart
+//! repairs neither.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// A feed that hasn't come round its loop for this long is stuck: its timer alone brings it round every few seconds.
+const STUCK_FEED: Duration = Duration::from_secs(60);
+
+/// A reconcile that has run for this long is stuck: each of its requests has a time limit far below.
+const STUCK_RECONCILE: Duration = Duration::from_secs(900);
+
+/// What is known about the progress of all loops.
+#[derive(Clone, Default)]
+pub struct Health(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    feeds: Mutex<HashMap<String, Instant>>,
+    running: Mutex<HashMap<String, Instant>>,
+    ready: AtomicBool,
+}
+
+/// A reconcile that runs until this is dropped.
+pub struct Running {
+    health: Health,
+    key: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.health.0.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+impl Health {
+    /// A feed has come round its loop.
+    pub fn alive(&self, feed: &str) {
+        let mut feeds = self.0.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        match feeds.get_mut(feed) {
+            Some(at) => *at = Instant::now(),
+            None => {
+                feeds.insert(feed.to_owned(), Instant::now());
+            }
+        }
+    }
+
+    /// A reconcile of the object begins.
+    #[must_use]
+    pub fn begin(&self, key: &str) -> Running {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), Instant::now());
+        Running { health: self.clone(), key: key.to_owned() }
+    }
+
+    /// Everything that a decision reads is there: work begins.
+    pub fn set_ready(&self, ready: bool) {
+        self.0.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// Whether work has begun.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.ready.load(Ordering::Relaxed)
+    }
+
+    /// What is stuck, one line each. Empty: all is well.
+    #[must_use]
+    pub fn stuck(&self) -> Vec<String> {
+        let feeds = self.0.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = |limit: Duration| move |(_, at): &(&String, &Instant)| at.elapsed() > limit;
+        let feeds = feeds.iter().filter(late(STUCK_FEED)).map(|(feed, at)| {
+            format!("the watch loop of {feed} has made no progress for {} s", at.elapsed().as_secs())
+        });
+        let running = running
+            .iter()
+            .filter(late(STUCK_RECONCILE))
+            .map(|(key, at)| format!("the reconcile of {key} has run for {} s", at.elapsed().as_secs()));
+        feeds.chain(running).collect()
+    }
+
+    /// Running reconciles and for how many milliseconds each.
+    #[must_use]
+    pub fn running(&self) -> HashMap<String, u128> {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.iter().map(|(key, at)| (key.clone(), at.elapsed().as_millis())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_makes_no_progress_is_stuck() {
+        let health = Health::default();
+        health.alive("Pod");
+        let running = health.begin("KuryrPort/default/web");
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(health.stuck(), Vec::<String>::new());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(health.stuck().len(), 1, "the feed");
+        health.alive("Pod");
+        assert_eq!(health.stuck(), Vec::<String>::new());
+        tokio::time::advance(Duration::from_secs(900)).await;
+        health.alive("Pod");
+        assert_eq!(health.stuck().len(), 1, "the reconcile");
+        drop(running);
+        assert_eq!(health.stuck(), Vec::<String>::new());
+    }
+}

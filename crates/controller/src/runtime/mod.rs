@@ -1,0 +1,19 @@
+//! What every reconciler needs, written once: caches, queues, retries, status writes, events, metrics, the admin server.
+
+pub mod admin;
+pub mod apply;
+pub mod cache;
+pub mod events;
+pub mod health;
+pub mod metrics;
+pub mod queue;
+pub mod retry;
+
+use kube::Resource;
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+
+/// A kind of Kubernetes objects that is known when the program is built.
+pub trait Kind: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {}
+
+impl<T> Kind for T where T: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {}

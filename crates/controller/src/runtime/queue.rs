@@ -1,0 +1,180 @@
+//! The work queue of one kind, and the loop that works on it. Written once for all reconcilers.
+
+use super::{
+    Kind,
+    cache::{Cache, object_ref},
+    health::Health,
+    metrics::Metrics,
+    retry::Retries,
+};
+use crate::error::Error;
+use futures::{StreamExt, channel::mpsc};
+use kube::{
+    Resource,
+    runtime::{
+        controller::{Action, Config, Error as ApplierError, applier},
+        reflector::ObjectRef,
+    },
+};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A converged object is looked at again after this time, plus up to as much again.
+const RESYNC: Duration = Duration::from_secs(600);
+
+/// What a reconcile came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The world is as it should be. A change of an object starts the next reconcile.
+    Converged,
+    /// Something is missing that no watched object announces: look again after this time.
+    After(Duration),
+    /// The wait after a failure isn't over: nothing was tried, and the failure stays counted.
+    NotYet(Duration),
+}
+
+/// Brings the world to what one kind of objects asks for.
+pub trait Reconciler: Send + Sync + 'static {
+    /// The kind of objects.
+    type Object: Kind;
+
+    /// Makes the next steps for one object. Called again after every change, and never twice at once for one object.
+    fn reconcile(&self, object: Arc<Self::Object>) -> impl Future<Output = Result<Next, Error>> + Send;
+}
+
+/// Objects that are to be looked at.
+pub struct Queue<K: Kind> {
+    sender: mpsc::UnboundedSender<ObjectRef<K>>,
+    since: Arc<Mutex<HashMap<ObjectRef<K>, Instant>>>,
+}
+
+impl<K: Kind> Clone for Queue<K> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone(), since: self.since.clone() }
+    }
+}
+
+impl<K: Kind> Queue<K> {
+    /// A queue, and the end from which [`work`] takes.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<ObjectRef<K>>) {
+        let (sender, receiver) = mpsc::unbounded();
+        (Self { sender, since: Arc::default() }, receiver)
+    }
+
+    /// Has the object of that name looked at. Adding it twice is the same as once.
+    pub fn add(&self, namespace: Option<&str>, name: &str) {
+        let reference = object_ref(namespace, name);
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.entry(reference.clone()).or_insert_with(Instant::now);
+        // A closed channel means that the controller is stopping.
+        let _ = self.sender.unbounded_send(reference);
+    }
+
+    /// Number of objects that wait to be looked at.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The object's turn has come: how long it waited.
+    fn taken(&self, reference: &ObjectRef<K>) -> Option<Duration> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).remove(reference).map(|at| at.elapsed())
+    }
+}
+
+/// What the loop of a kind needs beside its reconciler.
+#[derive(Clone)]
+pub struct Runtime {
+    /// Where durations and errors are counted.
+    pub metrics: Metrics,
+    /// Where running reconciles are known, so that a stuck one is noticed.
+    pub health: Health,
+    /// What failed, how often, and when it is tried again.
+    pub retries: Retries,
+    /// Ends the loop: running reconciles finish, no new one begins.
+    pub shutdown: CancellationToken,
+}
+
+/// Works on a queue until the shutdown.
+pub async fn work<R: Reconciler>(
+    reconciler: Arc<R>,
+    cache: Cache<R::Object>,
+    queue: Queue<R::Object>,
+    receiver: mpsc::UnboundedReceiver<ObjectRef<R::Object>>,
+    concurrency: u16,
+    runtime: Runtime,
+) {
+    let stopping = runtime.shutdown.clone().cancelled_owned();
+    let requests = receiver.take_until(stopping).map(Ok::<_, Infallible>);
+    let retries = runtime.retries.clone();
+    let policy = move |object: Arc<R::Object>, error: &Error, _: Arc<()>| {
+        Action::requeue(retries.failed(&key(&ObjectRef::from_obj(&*object)), object.meta().generation, error))
+    };
+    let reconcile = {
+        let (queue, runtime) = (queue.clone(), runtime.clone());
+        move |object, _| Box::pin(reconcile_once(reconciler.clone(), queue.clone(), runtime.clone(), object))
+    };
+    let config = Config::default().concurrency(concurrency);
+    let results = applier(reconcile, policy, Arc::new(()), cache.store(), requests, config);
+    let mut results = std::pin::pin!(results);
+    while let Some(result) = results.next().await {
+        if let Err(ApplierError::ObjectNotFound(reference)) = result {
+            // The object is gone, and with it all that was to be remembered about it.
+            let name = object_ref(reference.namespace.as_deref(), &reference.name);
+            queue.taken(&name);
+            runtime.retries.forget(&key(&name));
+        }
+    }
+}
+
+/// One reconcile with its measurements. Errors are told here, once.
+async fn reconcile_once<R: Reconciler>(
+    reconciler: Arc<R>,
+    queue: Queue<R::Object>,
+    runtime: Runtime,
+    object: Arc<R::Object>,
+) -> Result<Action, Error> {
+    let kind = <R::Object as kube::Resource>::kind(&());
+    let reference = ObjectRef::from_obj(&*object);
+    if let Some(waited) = queue.taken(&reference) {
+        runtime.metrics.queue_waited(&kind, waited);
+    }
+    let name = key(&reference);
+    let running = runtime.health.begin(&name);
+    let started = Instant::now();
+    let result = reconciler.reconcile(object).await;
+    drop(running);
+    runtime.metrics.reconciled(&kind, started.elapsed(), result.as_ref().err().map(Error::class));
+    match result {
+        Ok(next) => {
+            if !matches!(next, Next::NotYet(_)) {
+                runtime.retries.forget(&name);
+            }
+            Ok(Action::requeue(match next {
+                Next::Converged => RESYNC.mul_f64(1.0 + fastrand::f64()),
+                Next::After(wait) | Next::NotYet(wait) => wait,
+            }))
+        }
+        Err(error) => {
+            tracing::warn!(object = name, class = error.class().as_str(), %error, "reconcile failed");
+            Err(error)
+        }
+    }
+}
+
+/// How an object is called in logs, metrics and the table of failures: `Kind/namespace/name`.
+pub fn key<K: Kind>(reference: &ObjectRef<K>) -> String {
+    let kind = K::kind(&());
+    match &reference.namespace {
+        Some(namespace) => format!("{kind}/{namespace}/{}", reference.name),
+        None => format!("{kind}/{}", reference.name),
+    }
+}

@@ -1,0 +1,84 @@
+//! What failed, how often, and when it is tried again.
+
+use crate::error::Error;
+use kuryr_core::{backoff::Backoff, error::Class};
+use serde::Serialize;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The failures of all objects, by the object's key.
+#[derive(Clone, Default)]
+pub struct Retries(Arc<Mutex<HashMap<String, Failure>>>);
+
+struct Failure {
+    count: u32,
+    class: Class,
+    generation: Option<i64>,
+    message: String,
+    next: Instant,
+}
+
+/// One failing object, as `/debug/state` shows it.
+#[derive(Debug, Serialize)]
+pub struct Failing {
+    object: String,
+    failures: u32,
+    class: &'static str,
+    error: String,
+    retry_in_seconds: u64,
+}
+
+impl Retries {
+    /// Counts a failure of the object in this generation and says how long it waits.
+    pub fn failed(&self, key: &str, generation: Option<i64>, error: &Error) -> Duration {
+        let class = error.class();
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = failures.entry(key.to_owned()).or_insert_with(|| Failure {
+            count: 0,
+            class,
+            generation,
+            message: String::new(),
+            next: Instant::now(),
+        });
+        // Another class is another trouble: it starts with a short wait of its own.
+        entry.count = if entry.class == class { entry.count.saturating_add(1) } else { 1 };
+        let wait = Backoff::of(class).delay(entry.count, fastrand::f64());
+        (entry.class, entry.generation, entry.message) = (class, generation, error.to_string());
+        entry.next = Instant::now() + wait;
+        wait
+    }
+
+    /// Time until a failed object may be tried again. Changes of an object start a reconcile at any time; what must not be
+    /// repeated that soon (a request to OpenStack) asks here. A new generation is a new request: it needn't wait.
+    #[must_use]
+    pub fn remaining(&self, key: &str, generation: Option<i64>) -> Option<Duration> {
+        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let failure = failures.get(key).filter(|failure| failure.generation == generation)?;
+        let left = failure.next.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// The object's failures are over, or the object is gone.
+    pub fn forget(&self, key: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// All failing objects.
+    #[must_use]
+    pub fn all(&self) -> Vec<Failing> {
+        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let failing = |(object, failure): (&String, &Failure)| Failing {
+            object: object.clone(),
+            failures: failure.count,
+            class: failure.class.as_str(),
+            error: failure.message.clone(),
+            retry_in_seconds: failure.next.saturating_duration_since(now).as_secs(),
+        };
+        failures.iter().map(failing).collect()
+    }
+}
