@@ -150,10 +150,12 @@ pub(crate) fn failure(call: &Call, status: StatusCode, headers: &HeaderMap, body
 /// The kind of a failure. `known` says that the service itself has described it.
 fn kind(status: StatusCode, neutron_type: Option<&str>, known: bool) -> Kind {
     match neutron_type {
-        Some("OverQuota") => return Kind::OverQuota,
-        Some("IpAddressGenerationFailure" | "IpAddressGenerationFailureForSubnet" | "ExternalIpAddressExhausted") => {
+        Some("OverQuota" | "SubnetPoolQuotaExceeded") => return Kind::OverQuota,
+        Some("IpAddressGenerationFailure" | "IpAddressGenerationFailureAllSubnets" | "ExternalIpAddressExhausted") => {
             return Kind::AddressesExhausted;
         }
+        // Not an object but the whole path is unknown: a missing extension, or a wrong endpoint.
+        Some("HTTPNotFound") => return Kind::Malformed,
         _ => {}
     }
     match status {

@@ -4,10 +4,19 @@
 //! `OS_CLIENT_CONFIG_FILE=/path/clouds.yaml KURYR_CONTRACT_CLOUD=admin nsenter --net=/run/netns/kuryr-control cargo test -p
 //! kuryr-openstack --test contract`
 //!
-//! The cloud must be one of an administrator (quotas, host bindings). Every test makes its own objects under a name of
-//! its own and deletes them, also when it fails.
+//! The cloud must be an administrator's that logs in with a password (quotas, host bindings). `KURYR_CONTRACT_HOST` names a
+//! host that ports are bound to (default `node1`). Every test makes its own objects under a name of its own and
+//! deletes them, also when it fails.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod contract {
     mod auth;
+    mod exhausted;
     mod fixture;
+    mod groups;
+    mod lists;
+    mod lookups;
+    mod measure;
+    mod ports;
 }

@@ -1,7 +1,21 @@
 //! What every contract test needs: the cloud, a name, a network, and that nothing stays behind.
 
-use kuryr_openstack::{Cloud, CloudConfig, Metrics, Settings};
+use futures::FutureExt;
+use kuryr_openstack::{
+    Cloud, CloudConfig, Error, Metrics, Neutron, Settings,
+    neutron::{
+        IpVersion, Network, NetworkQuery, NewNetwork, NewPort, NewSubnet, Port, PortQuery, ProjectId,
+        SecurityGroupQuery, Subnet, SubnetQuery,
+    },
+};
 use prometheus_client::registry::Registry;
+use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 /// The cloud under test, as `clouds.yaml` has it.
 pub fn config() -> CloudConfig {
@@ -13,9 +27,118 @@ pub fn config() -> CloudConfig {
     CloudConfig::load(Some(&name)).unwrap()
 }
 
+/// A host that ports can be bound to.
+pub fn host() -> String {
+    std::env::var("KURYR_CONTRACT_HOST").unwrap_or_else(|_| "node1".to_owned())
+}
+
 /// Logs in with `config`.
-pub async fn connect(config: CloudConfig) -> Result<Cloud, kuryr_openstack::Error> {
+pub async fn connect(config: CloudConfig) -> Result<Cloud, Error> {
     // The first test to get here installs it; for the others it is there.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Cloud::connect(config, Settings::default(), Metrics::register(&mut Registry::default())).await
+}
+
+/// A name that nothing else in the cloud has.
+pub fn unique() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("contract-{:x}-{}", now.as_nanos(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A network with an IPv4 subnet of its own.
+#[derive(Debug)]
+pub struct World {
+    pub cloud: Cloud,
+    pub neutron: Neutron,
+    /// Name of the network and the subnet, description of everything else.
+    pub name: String,
+    pub network: Network,
+    pub subnet: Subnet,
+}
+
+impl World {
+    /// A port with the world's name as `description`.
+    pub fn port(&self) -> NewPort {
+        NewPort { description: Some(self.name.clone()), ..NewPort::on(self.network.id.clone()) }
+    }
+
+    /// Creates it.
+    pub async fn create_port(&self) -> Port {
+        self.neutron.create_port(&self.port()).await.unwrap()
+    }
+}
+
+/// Which world to make.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Prefix of the subnet.
+    pub cidr: &'static str,
+    /// Project that the network belongs to; the caller's if none is given.
+    pub project_id: Option<ProjectId>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { cidr: "10.77.0.0/20", project_id: None }
+    }
+}
+
+/// Runs `test` in a world of its own and takes it down afterwards, whatever happens.
+pub async fn in_world<F: Future<Output = ()>>(plan: Plan, test: impl FnOnce(Arc<World>) -> F) {
+    let cloud = connect(config()).await.unwrap();
+    let name = unique();
+    let result = AssertUnwindSafe(async {
+        let world = build(cloud.clone(), name.clone(), plan).await;
+        test(Arc::new(world)).await;
+    })
+    .catch_unwind()
+    .await;
+    let cleaned = take_down(&cloud.neutron(), &name).await;
+    if let Err(panic) = result {
+        resume_unwind(panic);
+    }
+    cleaned.unwrap();
+}
+
+async fn build(cloud: Cloud, name: String, plan: Plan) -> World {
+    let neutron = cloud.neutron();
+    let new = NewNetwork { name: name.clone(), project_id: plan.project_id.clone(), ..NewNetwork::default() };
+    let network = neutron.create_network(&new).await.unwrap();
+    let new = NewSubnet {
+        name: name.clone(),
+        description: None,
+        network_id: network.id.clone(),
+        ip_version: IpVersion::V4,
+        cidr: Some(plan.cidr.parse().unwrap()),
+        subnetpool_id: None,
+        prefixlen: None,
+        enable_dhcp: false,
+        project_id: plan.project_id,
+    };
+    let subnet = neutron.create_subnet(&new).await.unwrap();
+    World { cloud, neutron, name, network, subnet }
+}
+
+/// Deletes everything that has the name.
+async fn take_down(neutron: &Neutron, name: &str) -> Result<(), Error> {
+    let names = vec![name.to_owned()];
+    let networks = neutron.list_networks(&NetworkQuery { names: names.clone(), ..NetworkQuery::default() }).await?;
+    for network in &networks {
+        let query = PortQuery { network_ids: vec![network.id.clone()], ..PortQuery::default() };
+        for port in neutron.list_ports(&query).await? {
+            neutron.delete_port(&port.id).await?;
+        }
+    }
+    for subnet in neutron.list_subnets(&SubnetQuery { names, ..SubnetQuery::default() }).await? {
+        neutron.delete_subnet(&subnet.id).await?;
+    }
+    for network in networks {
+        neutron.delete_network(&network.id).await?;
+    }
+    let query = SecurityGroupQuery { descriptions: vec![name.to_owned()], ..SecurityGroupQuery::default() };
+    for group in neutron.list_security_groups(&query).await? {
+        neutron.delete_security_group(&group.id).await?;
+    }
+    Ok(())
 }
