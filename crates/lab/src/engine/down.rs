@@ -89,7 +89,7 @@ fn end_processes(lab: &Lab) -> Result<()> {
     };
     for (signal, patience) in [(Signal::SIGTERM, Duration::from_secs(2)), (Signal::SIGKILL, Duration::from_secs(10))] {
         process::signal_each(&find(), signal);
-        if process::wait_until(patience, || find().is_empty()) {
+        if process::holds_within(patience, || find().is_empty()) {
             return Ok(());
         }
     }

@@ -56,7 +56,7 @@ impl Lab {
         if process::signal(self, name, Signal::SIGKILL) == 0 {
             bail!("{name} can't be killed: it does not run");
         }
-        if !process::wait_until(GONE, || process::members(self, name).is_empty()) {
+        if !process::holds_within(GONE, || process::members(self, name).is_empty()) {
             bail!("{name} is still there after SIGKILL");
         }
         Ok(())

@@ -99,8 +99,8 @@ impl Lab {
     /// # Errors
     /// When the directories can't be made, or no node is asked for.
     pub fn create_at(directories: Directories, options: Options) -> Result<Self> {
-        if !(1..=100).contains(&options.nodes) {
-            bail!("the lab needs between 1 and 100 nodes, not {}", options.nodes);
+        if !(1..=99).contains(&options.nodes) {
+            bail!("the lab needs between 1 and 99 nodes, not {}", options.nodes);
         }
         let lab = Self { directories, options };
         for dir in [lab.state(), lab.run(), lab.cache(), &lab.log_dir(), &lab.etc(), &lab.tmp(), &lab.records()] {

@@ -54,7 +54,7 @@ impl Log {
 
     /// Waits until a text was written after a position; says whether it came in time.
     pub fn wait_for(&self, from: Position, text: &str, patience: Duration) -> bool {
-        process::wait_until(patience, || self.since(from).is_ok_and(|new| new.contains(text)))
+        process::holds_within(patience, || self.since(from).is_ok_and(|new| new.contains(text)))
     }
 }
 

@@ -219,9 +219,9 @@ pub(crate) fn stop(lab: &Lab, name: &str, how: Stop) -> Result<bool> {
     if asked > 0 {
         // A paused process sees its signal only when it goes on.
         signal(lab, name, Signal::SIGCONT);
-        if !wait_until(how.patience, || members(lab, name).is_empty()) {
+        if !holds_within(how.patience, || members(lab, name).is_empty()) {
             signal(lab, name, Signal::SIGKILL);
-            if !wait_until(Duration::from_secs(10), || members(lab, name).is_empty()) {
+            if !holds_within(Duration::from_secs(10), || members(lab, name).is_empty()) {
                 bail!("processes {:?} of {name} are still there after SIGKILL", members(lab, name));
             }
         }
@@ -235,7 +235,7 @@ pub(crate) fn stop(lab: &Lab, name: &str, how: Stop) -> Result<bool> {
 }
 
 /// Looks at a condition until it holds or time is over; says whether it held.
-pub(crate) fn wait_until(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
+pub(crate) fn holds_within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + patience;
     loop {
         if holds() {
@@ -246,6 +246,17 @@ pub(crate) fn wait_until(patience: Duration, mut holds: impl FnMut() -> bool) ->
         }
         thread::sleep(TICK);
     }
+}
+
+/// Waits until a condition holds.
+///
+/// # Errors
+/// When it does not within this time: the message names what was waited for.
+pub fn wait_until(patience: Duration, what: &str, holds: impl FnMut() -> bool) -> Result<()> {
+    if holds_within(patience, holds) {
+        return Ok(());
+    }
+    bail!("waited {} s for {what} in vain", patience.as_secs_f32())
 }
 
 /// A file that only one process can hold at a time; let go when it is dropped or its process ends.

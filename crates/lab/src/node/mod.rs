@@ -20,6 +20,7 @@ use crate::{
 };
 
 pub use network::{EXTERNAL_GATEWAY, control_address, node_address};
+pub(crate) use network::{WIRES, Wire, ip, link_exists};
 
 /// The control namespace and its bridges, which everything else waits for.
 pub fn control_components(_lab: &Lab) -> Components {

@@ -43,7 +43,8 @@ pub(crate) struct Wire {
     suffix: &'static str,
     /// The device in the node.
     pub device: &'static str,
-    mtu: u32,
+    /// The largest frame.
+    pub mtu: u32,
 }
 
 impl Wire {
@@ -123,11 +124,12 @@ pub(super) fn complete_checksums(lab: &Lab, netns: &str, device: &str) -> Result
 }
 
 /// Runs `ip` with words inside a namespace.
-pub(super) fn ip(lab: &Lab, netns: &str, words: &str) -> Result<()> {
+pub(crate) fn ip(lab: &Lab, netns: &str, words: &str) -> Result<()> {
     shell::run(lab.command(Some(netns), "ip").args(words.split(' '))).map(drop)
 }
 
-fn link_exists(lab: &Lab, netns: &str, device: &str) -> bool {
+/// Whether a device is there.
+pub(crate) fn link_exists(lab: &Lab, netns: &str, device: &str) -> bool {
     shell::run(lab.command(Some(netns), "ip").args(["link", "show", device])).is_ok()
 }
 
@@ -144,7 +146,7 @@ mod tests {
     #[test]
     fn device_names_fit_the_kernel_limit_of_15_characters() {
         for wire in WIRES {
-            assert!(wire.control_end(100).len() <= 15, "{}", wire.control_end(100));
+            assert!(wire.control_end(99).len() + ".r".len() <= 15, "{}", wire.control_end(99));
         }
     }
 }

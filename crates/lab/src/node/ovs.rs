@@ -1,12 +1,12 @@
 //! Open vSwitch of a node: its database server, and the switch with the userspace datapath.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::network::{complete_checksums, ip, tunnel_address};
+use super::network::{complete_checksums, ip, link_exists, tunnel_address};
 use crate::{
-    engine::{Component, Lab, Program, node_name, node_netns, probe, shell},
+    engine::{Component, Lab, Program, node_name, node_netns, probe, shell, wait_until},
     node::{control_address, on_node},
 };
 
@@ -154,6 +154,8 @@ impl Component for Vswitchd {
         vsctl(lab, self.0, &arguments.split_ascii_whitespace().collect::<Vec<_>>())?;
         let netns = node_netns(self.0);
         for bridge in ["br-phy", "br-int", "br-ex"] {
+            // When the database says all of this already, `ovs-vsctl` returns before a new switch has made the device.
+            wait_until(Duration::from_secs(20), &format!("the device {bridge}"), || link_exists(lab, &netns, bridge))?;
             ip(lab, &netns, &format!("link set {bridge} up"))?;
         }
         complete_checksums(lab, &netns, "br-phy")?;

@@ -1,6 +1,6 @@
 //! neutron-api: ML2 with the OVN mechanism driver, routers by OVN, trunks, QoS.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -10,7 +10,7 @@ use super::{
     uwsgi::{self, Application},
 };
 use crate::{
-    engine::{CONTROL, Component, Lab, Program, files, probe},
+    engine::{CONTROL, Component, Lab, Program, Stop, files, probe},
     node::control_address,
 };
 
@@ -192,8 +192,13 @@ impl Component for NeutronApi {
         probe::http(CONTROL, &format!("{}/", url()))
     }
 
-    fn patience(&self) -> std::time::Duration {
-        std::time::Duration::from_secs(180)
+    /// Its workers sometimes ignore SIGTERM; what they do is in transactions.
+    fn stop(&self) -> Stop {
+        Stop { patience: Duration::from_secs(3), ..Stop::default() }
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(180)
     }
 }
 
