@@ -15,8 +15,13 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use kuryr_api::KuryrPort;
-use kuryr_lab::{CONTROL, Lab, kubernetes, node_netns};
-use kuryr_openstack::{Cloud, CloudConfig};
+use kuryr_lab::{
+    Lab,
+    engine::{CONTROL, node_name, node_netns},
+    kubernetes, node, openstack,
+};
+use kuryr_openstack::{Cloud, CloudConfig, Metrics, Settings, config::Files};
+use prometheus_client::registry::Registry;
 use serde_json::json;
 use std::process::Stdio;
 
@@ -46,9 +51,10 @@ impl Cluster {
         let client = Client::try_from(config).context("connecting to the API server")?;
         let version = client.apiserver_version().await;
         version.context("the lab's API server doesn't answer: is the lab up, and this run through `cargo xtask`?")?;
-        let clouds = kuryr_lab::openstack::clouds_file(&lab);
-        let config = CloudConfig::from_file(&clouds, "kuryr").context("reading the lab's clouds.yaml")?;
-        let cloud = Cloud::connect(config).await.context("logging in to the lab's Keystone")?;
+        let clouds = Files { clouds: openstack::clouds_file(&lab), secure: None };
+        let config = CloudConfig::read(&clouds, Some("kuryr")).context("reading the lab's clouds.yaml")?;
+        let metrics = Metrics::register(&mut Registry::default());
+        let cloud = Cloud::connect(config, Settings::default(), metrics).await.context("logging in to Keystone")?;
         Ok(Self { lab, client, cloud })
     }
 
@@ -82,7 +88,7 @@ impl Cluster {
     /// The names of the lab's nodes.
     #[must_use]
     pub fn nodes(&self) -> Vec<String> {
-        self.lab.nodes().map(kuryr_lab::node_name).collect()
+        self.lab.nodes().map(node_name).collect()
     }
 
     /// Runs a shell script in a pod (as `kubectl exec` does) or on a node; returns what it printed.
@@ -92,7 +98,7 @@ impl Cluster {
     pub async fn shell(&self, from: &From, script: &str) -> Result<String> {
         let command = match from {
             From::Pod(namespace, name) => {
-                let mut kubectl = kubernetes::kubectl(&self.lab);
+                let mut kubectl = kubernetes::kubectl(&self.lab)?;
                 kubectl.args(["exec", "--namespace", namespace, name, "--", "sh", "-c", script]);
                 kubectl
             }
@@ -104,6 +110,16 @@ impl Cluster {
             }
         };
         run(command).await.with_context(|| format!("`{script}` from {from:?}"))
+    }
+
+    /// Runs `ovs-vsctl` on a node, by its number; returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn vsctl(&self, node: u32, args: &[&str]) -> Result<String> {
+        let (lab, args) = (self.lab.clone(), args.iter().map(|&a| a.to_owned()).collect::<Vec<_>>());
+        let call = move || node::ovs::vsctl(&lab, node, &args.iter().map(String::as_str).collect::<Vec<_>>());
+        tokio::task::spawn_blocking(call).await?
     }
 
     /// Runs a command inside the control network namespace; returns what it printed.
@@ -122,11 +138,7 @@ impl Cluster {
         let events: Api<Event> = self.api(namespace);
         for event in events.list(&ListParams::default()).await.map(|l| l.items).unwrap_or_default() {
             if event.regarding.as_ref().and_then(|r| r.name.as_deref()) == Some(pod) {
-                text += &format!(
-                    "  event {}: {}\n",
-                    event.reason.unwrap_or_default(),
-                    event.note.unwrap_or_default()
-                );
+                text += &format!("  event {}: {}\n", event.reason.unwrap_or_default(), event.note.unwrap_or_default());
             }
         }
         let ports: Api<KuryrPort> = self.api(namespace);

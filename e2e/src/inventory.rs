@@ -88,8 +88,7 @@ impl Inventory {
             self.nodes.len()
         );
 
-        let known: BTreeSet<_> =
-            self.ports.iter().filter_map(|p| p.status.as_ref()?.port_id.clone()).collect();
+        let known: BTreeSet<_> = self.ports.iter().filter_map(|p| p.status.as_ref()?.port_id.clone()).collect();
         let there: BTreeSet<_> = self.neutron.iter().map(|p| p.id.to_string()).collect();
         same("KuryrPoolPorts", &known, "Neutron ports", &there)?;
         ensure!(known.len() == self.ports.len(), "a KuryrPoolPort has no Neutron port yet");
@@ -136,11 +135,7 @@ fn needs_port(pod: &Pod) -> bool {
 /// Neutron ids of a node's Open vSwitch interfaces, as `ovs-vsctl` shows them.
 async fn plugged_on(cluster: &Cluster, node: &str) -> Result<BTreeSet<String>> {
     let number = node.trim_start_matches("node").parse()?;
-    let mut vsctl = kuryr_lab::node::ovs_vsctl(&cluster.lab, number);
-    vsctl.args(["--bare", "--columns=external_ids", "find", "Interface", "external_ids:iface-id!=\"\""]);
-    let output = tokio::process::Command::from(vsctl).output().await.context("asking ovs-vsctl")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(output.status.success(), "ovs-vsctl on {node}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = cluster.vsctl(number, &["--bare", "--columns=external_ids", "list", "Interface"]).await?;
     let ids = text.split_whitespace().filter_map(|pair| pair.strip_prefix("iface-id="));
     Ok(ids.map(|id| id.trim_matches(['"', ',']).to_owned()).collect())
 }

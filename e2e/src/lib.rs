@@ -7,6 +7,7 @@ pub mod bench;
 pub mod cluster;
 pub mod inventory;
 pub mod neutron_proxy;
+pub mod private_controller;
 pub mod timeline;
 pub mod traffic;
 pub mod wait;

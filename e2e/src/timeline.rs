@@ -6,7 +6,7 @@ use anyhow::Result;
 use futures::{StreamExt, future};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api, ResourceExt,
+    ResourceExt,
     runtime::watcher::{self, Event, watcher},
 };
 use kuryr_api::{KuryrPort, conditions};

@@ -61,9 +61,7 @@ pub async fn http(cluster: &Cluster, from: &From, to: IpAddr) -> Result<String> 
 /// When it doesn't arrive whole.
 pub async fn bulk(cluster: &Cluster, from: &From, to: IpAddr) -> Result<()> {
     let url = format!("http://{}/echo?msg=", SocketAddr::new(to, HTTP_PORT));
-    let script = format!(
-        "body=$(head -c {BIG_BODY} /dev/zero | tr '\\0' x); wget -T 5 -q -O - \"{url}$body\" | wc -c"
-    );
+    let script = format!("body=$(head -c {BIG_BODY} /dev/zero | tr '\\0' x); wget -T 5 -q -O - \"{url}$body\" | wc -c");
     let counted = cluster.shell(from, &script).await?;
     let got: usize = counted.trim().parse().with_context(|| format!("`{counted}` isn't a count of bytes"))?;
     ensure!(got == BIG_BODY, "{got} of {BIG_BODY} bytes came back from {to}");
@@ -75,9 +73,8 @@ pub async fn bulk(cluster: &Cluster, from: &From, to: IpAddr) -> Result<()> {
 /// # Errors
 /// When no answer comes.
 pub async fn udp(cluster: &Cluster, from: &From, to: IpAddr, name: &str) -> Result<()> {
-    let dial = format!(
-        "http://127.0.0.1:{HTTP_PORT}/dial?host={to}&port={UDP_PORT}&protocol=udp&request=hostname&tries=3"
-    );
+    let dial =
+        format!("http://127.0.0.1:{HTTP_PORT}/dial?host={to}&port={UDP_PORT}&protocol=udp&request=hostname&tries=3");
     let answer = cluster.shell(from, &format!("wget -T 10 -q -O - '{dial}'")).await?;
     ensure!(answer.contains(&format!("\"{name}\"")), "{to} answered {answer} over UDP, not the name {name}");
     Ok(())

@@ -110,8 +110,7 @@ impl PodTemplate {
             container["command"] = json!(self.command);
         }
         if self.probe {
-            container["readinessProbe"] =
-                json!({ "httpGet": { "path": "/hostname", "port": HTTP_PORT }, "periodSeconds": 1, "timeoutSeconds": 2 });
+            container["readinessProbe"] = json!({ "httpGet": { "path": "/hostname", "port": HTTP_PORT }, "periodSeconds": 1, "timeoutSeconds": 2 });
         }
         let mut spec = json!({
             "terminationGracePeriodSeconds": self.grace, "enableServiceLinks": false,

@@ -110,15 +110,16 @@ async fn a_security_group_blocks() -> Result<()> {
     .await?;
     let open = PortUpdate { security_groups: Some(port.security_groups.clone()), ..Default::default() };
     neutron.update_port(&port.id, &open).await?;
-    eventually("the open group to let through", POD_PATIENCE, async || traffic::http(&cluster, &asker, ip).await).await?;
+    eventually("the open group to let through", POD_PATIENCE, async || traffic::http(&cluster, &asker, ip).await)
+        .await?;
     space.remove().await
 }
 
 async fn node_port_addresses(cluster: &Cluster, node: &str) -> Result<Vec<IpAddr>> {
     let ports = inventory::Inventory::take(cluster).await?.ports;
-    let of_node = ports.iter().find(|p| {
-        p.spec.claim_ref.as_ref().is_some_and(|c| c.kind == kuryr_api::ClaimKind::Node && c.name == node)
-    });
+    let of_node = ports
+        .iter()
+        .find(|p| p.spec.claim_ref.as_ref().is_some_and(|c| c.kind == kuryr_api::ClaimKind::Node && c.name == node));
     let status = of_node.and_then(|p| p.status.as_ref()).with_context(|| format!("{node} has no port"))?;
     Ok(status.addresses.iter().map(|a| a.ip).collect())
 }

@@ -21,7 +21,7 @@ pub enum Bench {
 /// Runs a benchmark on the lab, which is brought up where it isn't.
 pub fn run(bench: &Bench) -> Result<()> {
     let Bench::Pods { json, rounds } = bench;
-    crate::lab::up_with_kuryr(2)?;
+    crate::lab::up(2, true)?;
     let mut args = vec!["pods".to_owned(), format!("--rounds={rounds}")];
     if let Some(file) = json {
         args.push(format!("--json={}", std::path::absolute(file)?.display()));

@@ -47,6 +47,11 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Checks that the files are current.
+pub fn check() -> Result<()> {
+    run(&Options { check: true })
+}
+
 /// The work tree that this program was built from.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()

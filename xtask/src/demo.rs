@@ -8,7 +8,7 @@ use std::time::Instant;
 pub fn run() -> Result<()> {
     let start = Instant::now();
     println!("\x1b[1mKuryr: a cloud, a cluster and pods with real Neutron ports, all on this machine\x1b[0m\n");
-    crate::lab::up_with_kuryr(2)?;
+    crate::lab::up(2, true)?;
     programs::run_in_control("kuryr-demo", &[])?;
     println!(
         "\nEverything is still running ({:.0} s since the start). Look around:\n\

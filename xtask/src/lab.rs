@@ -31,6 +31,12 @@ pub enum Command {
         #[arg(long)]
         no_kuryr: bool,
     },
+    /// Only install and build what is missing.
+    Install {
+        /// Not Kuryr itself.
+        #[arg(long)]
+        no_kuryr: bool,
+    },
     /// Stop everything, leaving no process, mount, namespace or link.
     Down {
         /// Remove databases, logs and configuration too. What was downloaded or built stays.
@@ -95,6 +101,10 @@ pub enum Command {
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up { nodes, no_kuryr } => up(nodes, !no_kuryr)?,
+        Command::Install { no_kuryr } => {
+            engine::preflight::check_root()?;
+            install::install(&engine::Directories::from_env().cache, !no_kuryr)?;
+        }
         Command::Down { purge } => down(purge)?,
         Command::Status => return status(),
         Command::Logs { component, follow } => logs(&component, follow)?,

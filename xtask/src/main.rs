@@ -1,7 +1,13 @@
 //! The developer's one door: `cargo xtask COMMAND`.
 
+mod bench;
 mod crds;
+mod demo;
 mod lab;
+mod programs;
+mod tally;
+mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -17,6 +23,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Everything up, pods that talk, and a summary: the whole of Kuryr with one command.
+    Demo,
+    /// Run the tests.
+    Test(test::Args),
+    /// Measure, on the lab.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// A real cloud and a real cluster on this machine.
     #[command(subcommand)]
     Lab(lab::Command),
@@ -26,6 +39,9 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Task::Demo => demo::run().map(|()| ExitCode::SUCCESS),
+        Task::Test(args) => test::run(&args),
+        Task::Bench(bench) => bench::run(&bench).map(|()| ExitCode::SUCCESS),
         Task::Lab(command) => lab::run(command),
         Task::Crds(options) => crds::run(&options).map(|()| ExitCode::SUCCESS),
     };

@@ -1,11 +1,12 @@
 //! Runs the workspace's programs inside the lab's control network namespace, where every API can be reached.
 
 use anyhow::{Context, Result, bail};
+use kuryr_lab::CONTROL;
 use std::{env, process::Command};
 
 /// Value of cargo's `runner` setting that starts a program inside the control network namespace.
 pub fn control_runner() -> String {
-    format!("nsenter --net=/run/netns/{} --", kuryr_lab::CONTROL)
+    format!("nsenter --net=/run/netns/{} --", CONTROL)
 }
 
 /// Builds and runs a program of the package `kuryr-e2e`.

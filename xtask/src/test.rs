@@ -5,10 +5,13 @@ use crate::{
     tally::Tally,
     tools,
 };
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
-use kuryr_lab::Lab;
-use std::{env, process::Command};
+use kuryr_lab::{Lab, engine::State};
+use std::{
+    env, fs,
+    process::{Command, ExitCode},
+};
 
 /// The layers, in the order in which they run (docs/design, section 10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -42,7 +45,7 @@ pub struct Args {
 }
 
 /// Runs the layers and prints the closing line. Fails if anything failed.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let layers = if args.layers.is_empty() { ALL.to_vec() } else { args.layers.clone() };
     let mut tally = Tally::default();
     for layer in layers.iter().filter(|l| !l.needs_lab()) {
@@ -52,22 +55,46 @@ pub fn run(args: &Args) -> Result<()> {
         on_the_lab(&layers, &mut tally, args);
     }
     tally.close();
-    if tally.is_clean() { Ok(()) } else { bail!("there are failures, see above") }
+    Ok(if tally.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs the layers that need the lab, and takes the lab down again unless it was up before or is to be kept.
 fn on_the_lab(layers: &[Layer], tally: &mut Tally, args: &Args) {
-    let was_up = Lab::open().is_ok_and(|lab| lab.is_up());
+    let was_up = lab_is_up();
     println!("\n== the lab");
-    tally.check("the lab comes up", || crate::lab::up_with_kuryr(2));
-    if tally.is_clean() || Lab::open().is_ok_and(|lab| lab.is_up()) {
+    tally.check("the lab comes up", || crate::lab::up(2, true));
+    if lab_is_up() {
         for layer in layers.iter().filter(|l| l.needs_lab()) {
             layer.run(tally, args);
         }
     }
     if !(was_up || args.keep_lab) || env::var_os("CI").is_some() {
-        tally.check("the lab goes down and leaves nothing", crate::lab::down_and_verify);
+        tally.check("the lab goes down and leaves nothing", down_to_nothing);
     }
+}
+
+fn lab_is_up() -> bool {
+    Lab::open().and_then(|lab| lab.status()).is_ok_and(|all| all.iter().all(|(_, state)| *state == State::Ready))
+}
+
+/// Takes the lab down and looks whether anything of it is left in the kernel.
+fn down_to_nothing() -> Result<()> {
+    let lab = Lab::open()?;
+    crate::lab::down(false)?;
+    let ours = [lab.state(), lab.run()].map(|dir| dir.display().to_string());
+    let names_us = |text: &str| ours.iter().any(|dir| text.contains(dir));
+    let namespaces: Vec<_> =
+        fs::read_dir("/run/netns").into_iter().flatten().flatten().map(|e| e.file_name()).collect();
+    let left = namespaces.iter().any(|name| name.to_string_lossy().starts_with("kuryr-"));
+    ensure!(!left, "network namespaces are left: {namespaces:?}");
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let mounts: Vec<_> = mounts.lines().filter(|line| names_us(line)).collect();
+    ensure!(mounts.is_empty(), "mounts are left: {mounts:?}");
+    for process in fs::read_dir("/proc")?.flatten() {
+        let line = fs::read_to_string(process.path().join("cmdline")).unwrap_or_default().replace('\0', " ");
+        ensure!(!names_us(&line), "process {} is left: {line}", process.file_name().display());
+    }
+    Ok(())
 }
 
 impl Layer {
@@ -112,15 +139,31 @@ fn filtered<'a>(cargo: &'a mut Command, args: &Args) -> &'a mut Command {
 fn checks(tally: &mut Tally) {
     println!("== checks");
     tally.check("formatting", || succeed(&mut cargo(&["fmt", "--all", "--check"])));
-    tally.check("the CRDs in deploy/crds are current", || crate::crds::run(true));
+    tally.check("the CRDs in deploy/crds are current", || crate::crds::check());
     tally.check("clippy", || {
-        succeed(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))
+        succeed(&mut cargo(&[
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--",
+            "-D",
+            "warnings",
+        ]))
     });
     tally.check("docs", || {
         succeed(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     });
     tally.check("licences, bans, sources", || {
-        succeed(tools::command("cargo-deny")?.args(["--offline", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
+        succeed(tools::command("cargo-deny")?.args([
+            "--offline",
+            "check",
+            "--hide-inclusion-graph",
+            "licenses",
+            "bans",
+            "sources",
+        ]))
     });
     tally.check("unused dependencies", || succeed(&mut tools::command("cargo-shear")?));
 }

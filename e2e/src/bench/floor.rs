@@ -5,8 +5,11 @@ use crate::Cluster;
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use kuryr_core::names::DEVICE_OWNER;
-use kuryr_lab::{node_netns, openstack::Contents};
-use kuryr_openstack::neutron::{NewFixedIp, NewPort, Port};
+use kuryr_lab::{
+    engine::{node_name, node_netns},
+    openstack,
+};
+use kuryr_openstack::neutron::{NewPort, Port, SubnetId};
 use std::time::{Duration, Instant};
 
 /// Times of one round.
@@ -23,7 +26,7 @@ pub struct Floor {
 ///
 /// # Errors
 /// When a step fails.
-pub async fn round(cluster: &Cluster, contents: &Contents, count: usize) -> Result<Floor> {
+pub async fn round(cluster: &Cluster, contents: &openstack::Cloud, count: usize) -> Result<Floor> {
     let nodes: Vec<u32> = cluster.lab.nodes().collect();
     let start = Instant::now();
     let made = try_join_all((0..count).map(|i| async move {
@@ -50,13 +53,13 @@ fn nodes_at(cluster: &Cluster, index: usize) -> u32 {
     u32::try_from(index).unwrap_or_default() % nodes + 1
 }
 
-async fn create(cluster: &Cluster, contents: &Contents, node: u32) -> Result<Port> {
+async fn create(cluster: &Cluster, contents: &openstack::Cloud, node: u32) -> Result<Port> {
     let subnets = contents.pod_subnets.iter();
     let new = NewPort {
         name: Some("floor".to_owned()),
         device_owner: Some(DEVICE_OWNER.to_owned()),
-        host_id: Some(kuryr_lab::node_name(node)),
-        fixed_ips: Some(subnets.map(|id| NewFixedIp::in_subnet(id.as_str().into())).collect()),
+        host_id: Some(node_name(node)),
+        fixed_ips: Some(subnets.map(|id| SubnetId::from(id.as_str()).into()).collect()),
         security_groups: Some(vec![contents.pod_security_group.as_str().into()]),
         ..NewPort::on(contents.pod_network.as_str().into())
     };
@@ -70,7 +73,22 @@ async fn plug(cluster: &Cluster, node: u32, port: &Port) -> Result<()> {
         "ip link add {device} type veth peer name {device}p address {mac} && ip link set {device} up && ip link set {device}p up"
     );
     shell(cluster, node, &script).await?;
-    vsctl(cluster, node, &["add-port", "br-int", &device, "--", "set", "Interface", &device, &format!("external_ids:iface-id={}", port.id), &format!("external_ids:attached-mac=\"{mac}\"")]).await?;
+    vsctl(
+        cluster,
+        node,
+        &[
+            "add-port",
+            "br-int",
+            &device,
+            "--",
+            "set",
+            "Interface",
+            &device,
+            &format!("external_ids:iface-id={}", port.id),
+            &format!("external_ids:attached-mac=\"{mac}\""),
+        ],
+    )
+    .await?;
     vsctl(cluster, node, &["wait-until", "Interface", &device, "external_ids:ovn-installed=\"true\""]).await
 }
 
@@ -81,7 +99,12 @@ async fn unplug(cluster: &Cluster, node: u32, port: &Port) -> Result<()> {
 }
 
 fn device(port: &Port) -> String {
-    port.id.to_string().chars().filter(char::is_ascii_hexdigit).take(10).fold("flo".to_owned(), |name, c| name + &c.to_string())
+    port.id
+        .to_string()
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(10)
+        .fold("flo".to_owned(), |name, c| name + &c.to_string())
 }
 
 async fn shell(cluster: &Cluster, node: u32, script: &str) -> Result<()> {
@@ -91,9 +114,7 @@ async fn shell(cluster: &Cluster, node: u32, script: &str) -> Result<()> {
 }
 
 async fn vsctl(cluster: &Cluster, node: u32, args: &[&str]) -> Result<()> {
-    let mut command = kuryr_lab::node::ovs_vsctl(&cluster.lab, node);
-    command.args(args);
-    run(command, &args.join(" ")).await
+    cluster.vsctl(node, args).await.map(drop)
 }
 
 async fn run(command: std::process::Command, what: &str) -> Result<()> {

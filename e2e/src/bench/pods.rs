@@ -11,7 +11,7 @@ use crate::{
     workload::{Namespace, POD_PATIENCE},
 };
 use anyhow::{Context, Result};
-use kuryr_lab::{kuryr::NodeNetwork, openstack::Contents};
+use kuryr_lab::{kuryr::NodeNetwork, openstack};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -36,7 +36,7 @@ struct Samples {
 /// # Errors
 /// When a pod doesn't become Ready, or a port can't be made.
 pub async fn measure(cluster: &Cluster, rounds: u32) -> Result<Vec<Record>> {
-    let contents = Contents::read(&cluster.lab)?;
+    let contents = openstack::Cloud::read(&cluster.lab)?;
     let mut samples: BTreeMap<(&'static str, usize), Samples> = BTreeMap::new();
     for round in 1..=rounds {
         println!("round {round} of {rounds}");
@@ -55,10 +55,10 @@ pub async fn measure(cluster: &Cluster, rounds: u32) -> Result<Vec<Record>> {
         inventory::settled(cluster).await?;
         for size in SIZES {
             let sample = samples.entry(("kuryr-cold", size)).or_default();
-            let before = usage::neutron_requests(cluster).await?;
+            let before = usage::neutron_requests().await?;
             burst(cluster, "kuryr-cold", size, sample).await?;
             inventory::settled(cluster).await?;
-            sample.requests = usage::between(&before, &usage::neutron_requests(cluster).await?);
+            sample.requests = usage::between(&before, &usage::neutron_requests().await?);
             sample.resident = usage::resident(cluster);
         }
     }
@@ -102,7 +102,11 @@ impl Samples {
         self.each.extend(after(steps.ready));
         let mut phases = vec![("1 scheduled", steps.scheduled)];
         if with_claims {
-            phases.extend([("2 KuryrPort", steps.claimed), ("3 allocated", steps.allocated), ("4 plugged", steps.plugged)]);
+            phases.extend([
+                ("2 KuryrPort", steps.claimed),
+                ("3 allocated", steps.allocated),
+                ("4 plugged", steps.plugged),
+            ]);
         }
         phases.push(("5 ready", steps.ready));
         for (name, step) in phases {

@@ -47,7 +47,10 @@ pub fn quantile(times: &[Duration], q: f64) -> f64 {
 
 /// Prints the records as a table, then the phases.
 pub fn print(records: &[Record]) {
-    println!("\n{:<12}{:>5}{:>9}{:>9}{:>9}{:>11}{:>9}{:>10}", "case", "pods", "p50 s", "p90 s", "p99 s", "all ready", "pods/s", "all gone");
+    println!(
+        "\n{:<12}{:>5}{:>9}{:>9}{:>9}{:>11}{:>9}{:>10}",
+        "case", "pods", "p50 s", "p90 s", "p99 s", "all ready", "pods/s", "all gone"
+    );
     for r in records {
         println!(
             "{:<12}{:>5}{:>9.2}{:>9.2}{:>9.2}{:>11.2}{:>9.2}{:>10.2}",

@@ -76,7 +76,12 @@ impl Show {
     }
 
     fn summary(&self, took: Duration) -> Result<()> {
-        println!("\n\x1b[1m{} of {} shown\x1b[0m in {:.0} s", self.passed, self.passed + self.failed.len(), took.as_secs_f64());
+        println!(
+            "\n\x1b[1m{} of {} shown\x1b[0m in {:.0} s",
+            self.passed,
+            self.passed + self.failed.len(),
+            took.as_secs_f64()
+        );
         if self.failed.is_empty() {
             return Ok(());
         }
@@ -196,10 +201,8 @@ async fn group_blocks(
     .await;
     neutron.update_port(&port.id, &groups(port.security_groups.clone())).await?;
     show.check("back in its own group: web-1 gets through", async {
-        eventually("the group to let through", POD_PATIENCE, async || {
-            traffic::http(cluster, &from, ip).await.map(drop)
-        })
-        .await
+        eventually("the group to let through", POD_PATIENCE, async || traffic::http(cluster, &from, ip).await.map(drop))
+            .await
     })
     .await;
     Ok(())

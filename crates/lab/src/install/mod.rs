@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use cache::Artefact;
+pub use cache::Artefact;
 pub use image::{AGNHOST_IMAGE, PAUSE_IMAGE};
 use progress::{Progress, Report};
 use steps::{Kind, Step};
