@@ -1,0 +1,175 @@
+//! Writes the conditions `Plugged` and `Ready` of the node's KuryrPorts.
+
+use super::{Action, Duty, Failure, basis, request};
+use crate::{
+    caches::{GuardedPort, Since},
+    decide::{PlugFacts, PlugState},
+    node::{Claim, Node},
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use kuryr_api::{
+    DAEMON, KuryrPort,
+    conditions::{self, PLUGGED, READY, Wanted},
+};
+use kuryr_datapath::Attached;
+use serde_json::json;
+use std::{collections::HashMap, sync::Arc};
+use tokio::time::{Duration, Instant};
+
+/// Reports what became of the KuryrPorts' interfaces.
+#[derive(Default)]
+pub struct Report {
+    missing: Since<String>,
+}
+
+/// Conditions to write.
+pub struct Conditions {
+    namespace: String,
+    name: String,
+    uid: String,
+    conditions: Vec<Condition>,
+}
+
+impl Duty for Report {
+    type What = Conditions;
+
+    fn name(&self) -> &'static str {
+        "report"
+    }
+
+    async fn plan(&mut self, node: &Node) -> Vec<Action<Conditions>> {
+        if !node.caches.unsynced().is_empty() {
+            return Vec::new();
+        }
+        // Calls in flight first: an interface whose ADD ends between the two looks is on record at the second.
+        let ports: Vec<_> = node.caches.ports.state_filter(|port| !port.deleting() && port.0.is_ok());
+        let busy: Vec<bool> = ports.iter().map(|port| adding(node, port)).collect();
+        let Ok(attached) = node.switch.driver.attachments().await else { return Vec::new() };
+        node.metrics.attached.set(i64::try_from(attached.len()).unwrap_or(i64::MAX));
+        let mut by_pod: HashMap<&str, Vec<&Attached>> = HashMap::new();
+        for interface in &attached {
+            by_pod.entry(&interface.pod.uid).or_default().push(interface);
+        }
+        let facts: Vec<_> = ports.iter().zip(busy).map(|(port, busy)| facts(node, port, busy, &by_pod)).collect();
+        let missing = ports.iter().zip(&facts).filter(|(_, facts)| facts.said_plugged && facts.attached < facts.wanted);
+        let missing = self.missing.update(missing.filter_map(|(port, _)| port.uid()), Instant::now());
+        node.metrics.missing.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));
+        let missing_for = |port: &GuardedPort| port.uid().and_then(|uid| missing.get(&uid).copied());
+        ports
+            .iter()
+            .zip(facts)
+            .filter_map(|(port, facts)| {
+                let state = PlugFacts { missing_for: missing_for(port).unwrap_or(Duration::ZERO), ..facts }.state();
+                write(port, state, &node.settings.node_name)
+            })
+            .collect()
+    }
+
+    async fn act(node: Arc<Node>, what: Conditions) -> Result<(), Failure> {
+        let api = Api::<KuryrPort>::namespaced(node.client.clone(), &what.namespace);
+        let patch = json!({
+            "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPort",
+            "metadata": {"name": what.name, "namespace": what.namespace, "uid": what.uid},
+            "status": {"conditions": what.conditions},
+        });
+        let tried = || format!("writing the conditions of KuryrPort {}/{}", what.namespace, what.name);
+        let params = PatchParams::apply(DAEMON).force();
+        request(&node, tried, api.patch_status(&what.name, &params, &Patch::Apply(&patch))).await
+    }
+}
+
+fn adding(node: &Node, port: &GuardedPort) -> bool {
+    let (namespace, name) = (port.namespace().unwrap_or_default(), port.pod_name().unwrap_or_default());
+    port.pod_uid().is_some_and(|uid| node.in_flight.adding(&namespace, name, uid))
+}
+
+fn facts(node: &Node, port: &GuardedPort, busy: bool, by_pod: &HashMap<&str, Vec<&Attached>>) -> PlugFacts {
+    let of_pod = port.pod_uid().and_then(|uid| by_pod.get(uid)).map_or(&[][..], Vec::as_slice);
+    PlugFacts {
+        wanted: port.0.as_ref().map_or(0, |port| port.spec.interfaces.len()),
+        attached: of_pod.len(),
+        ready: of_pod.iter().filter(|interface| interface.ready && interface.error.is_none()).count(),
+        busy: busy || of_pod.iter().any(|interface| node.in_flight.busy(&interface.container_id)),
+        said_plugged: conditions::is_true(port.conditions(), PLUGGED),
+        missing_for: Duration::ZERO,
+        grace: node.settings.timeouts.missing(),
+    }
+}
+
+/// The conditions of a state.
+fn wanted(state: PlugState, node: &str) -> Vec<Wanted> {
+    let condition = |type_, status, reason, message: String| Wanted { type_, status: Some(status), reason, message };
+    let connected = || condition(PLUGGED, true, "Connected", format!("Connected on node {node}."));
+    match state {
+        PlugState::Unchanged => Vec::new(),
+        PlugState::Ready => {
+            vec![connected(), condition(READY, true, "DataplaneReady", format!("Packets pass on node {node}."))]
+        }
+        PlugState::Plugged => {
+            let why =
+                format!("The dataplane of node {node} hasn't installed the port's flows; see ovn-controller there.");
+            vec![connected(), condition(READY, false, "WaitingForDataplane", why)]
+        }
+        PlugState::Missing => {
+            let why = format!("The interface is missing on node {node}; delete the pod if it doesn't recover.");
+            let both = [PLUGGED, READY];
+            both.map(|type_| condition(type_, false, "InterfaceMissing", why.clone())).into()
+        }
+    }
+}
+
+/// What is to be written. Nothing where the KuryrPort says it already.
+fn write(port: &GuardedPort, state: PlugState, node: &str) -> Option<Action<Conditions>> {
+    let wanted = wanted(state, node);
+    if wanted.iter().all(|wanted| wanted.is_in(port.conditions())) {
+        return None;
+    }
+    let generation = kube::Resource::meta(port).generation;
+    let now = Timestamp::now();
+    let conditions: Vec<_> = wanted.iter().map(|wanted| wanted.onto(port.conditions(), generation, now)).collect();
+    let (namespace, name, uid) = (port.namespace()?, port.name_any(), port.uid()?);
+    let said: Vec<_> = wanted.iter().map(|wanted| (wanted.type_, wanted.status, wanted.reason)).collect();
+    let basis = basis(&(&uid, port.resource_version(), said));
+    Some(Action { key: format!("{namespace}/{name}"), basis, what: Conditions { namespace, name, uid, conditions } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(conditions: &[Condition]) -> GuardedPort {
+        serde_json::from_value(json!({
+            "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPort",
+            "metadata": {"namespace": "shop", "name": "web-0-x", "uid": "k1", "resourceVersion": "7", "generation": 1},
+            "spec": {"podName": "web-0", "podUid": "u1", "nodeName": "node1", "interfaces": [{"name": "eth0"}]},
+            "status": {"conditions": conditions},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_state_is_written_once() {
+        for state in [PlugState::Ready, PlugState::Plugged, PlugState::Missing] {
+            let first = write(&port(&[]), state, "node1").unwrap();
+            assert_eq!(first.what.conditions.len(), 2);
+            assert!(write(&port(&first.what.conditions), state, "node1").is_none(), "{state:?} (promise P5)");
+        }
+        assert!(write(&port(&[]), PlugState::Unchanged, "node1").is_none());
+    }
+
+    #[test]
+    fn the_time_of_a_condition_moves_only_when_it_flips() {
+        let mut plugged = write(&port(&[]), PlugState::Plugged, "node1").unwrap().what.conditions;
+        for condition in &mut plugged {
+            condition.last_transition_time = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        }
+        let ready = write(&port(&plugged), PlugState::Ready, "node1").unwrap().what.conditions;
+        assert_eq!(ready[0].last_transition_time, plugged[0].last_transition_time);
+        assert_ne!(ready[1].last_transition_time, plugged[1].last_transition_time);
+    }
+}

@@ -1,0 +1,214 @@
+//! The CNI calls that are being served.
+
+use kuryr_cni::PodArgs;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio_util::sync::CancellationToken;
+
+/// The table of calls in flight. Cheap to clone.
+///
+/// An ADD enters it before it reads the KuryrPort and leaves it when its interface is on record or removed again (see
+/// [`crate::decide`]). Calls for one sandbox wait for each other; calls for different ones never do.
+#[derive(Clone)]
+pub struct InFlight {
+    table: Arc<Mutex<Table>>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    adds: HashMap<u64, Entry>,
+    sandboxes: HashMap<String, Weak<tokio::sync::Mutex<()>>>,
+}
+
+struct Entry {
+    container_id: String,
+    namespace: String,
+    name: String,
+    /// The uid in the API. None until it is known: then every pod of the name counts.
+    uid: Option<String>,
+    cancel: CancellationToken,
+}
+
+/// An ADD in the table. Dropping it takes the ADD out.
+pub struct Adding {
+    all: InFlight,
+    id: u64,
+    /// Cancelled when the ADD is to end without success.
+    pub cancel: CancellationToken,
+}
+
+impl InFlight {
+    /// An empty table. `changed` is notified when an ADD leaves.
+    #[must_use]
+    pub fn new(changed: watch::Sender<()>) -> Self {
+        Self { table: Arc::default(), changed }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // The table is changed by single inserts and removals only: a panic elsewhere can't leave it half-changed.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters an ADD into the table.
+    #[must_use]
+    pub fn begin(&self, container_id: &str, pod: &PodArgs) -> Adding {
+        let cancel = CancellationToken::new();
+        let mut table = self.table();
+        table.next += 1;
+        let id = table.next;
+        let entry = Entry {
+            container_id: container_id.to_owned(),
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            uid: None,
+            cancel: cancel.clone(),
+        };
+        table.adds.insert(id, entry);
+        drop(table);
+        Adding { all: self.clone(), id, cancel }
+    }
+
+    /// Waits for the calls of this sandbox that came before, and keeps later ones waiting while the guard lives.
+    pub async fn lock(&self, container_id: &str) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut table = self.table();
+            table.sandboxes.retain(|_, lock| lock.strong_count() > 0);
+            let known = table.sandboxes.get(container_id).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let lock = Arc::default();
+                table.sandboxes.insert(container_id.to_owned(), Arc::downgrade(&lock));
+                lock
+            })
+        };
+        lock.lock_owned().await
+    }
+
+    /// Ends the ADDs of this sandbox without success.
+    pub fn cancel_sandbox(&self, container_id: &str) {
+        self.table().adds.values().filter(|add| add.container_id == container_id).for_each(|add| add.cancel.cancel());
+    }
+
+    /// Whether an ADD of this pod is in flight.
+    #[must_use]
+    pub fn adding(&self, namespace: &str, name: &str, uid: &str) -> bool {
+        self.table().adds.values().any(|add| match &add.uid {
+            Some(known) => known == uid,
+            None => add.namespace == namespace && add.name == name,
+        })
+    }
+
+    /// Whether a call of this sandbox is in flight.
+    #[must_use]
+    pub fn busy(&self, container_id: &str) -> bool {
+        let table = self.table();
+        let locked = table.sandboxes.get(container_id).is_some_and(|lock| lock.strong_count() > 0);
+        locked || table.adds.values().any(|add| add.container_id == container_id)
+    }
+
+    /// How many ADDs are in flight.
+    #[must_use]
+    pub fn adds(&self) -> usize {
+        self.table().adds.len()
+    }
+}
+
+impl Adding {
+    /// The pod's uid is known now. Other ADDs of the same pod end: a pod has one sandbox, the newest.
+    ///
+    /// Must be called before the KuryrPort of this uid is read, because from here on only this uid counts.
+    pub fn is_for(&self, uid: &str) {
+        let mut table = self.all.table();
+        let known = table.adds.get_mut(&self.id).and_then(|add| add.uid.replace(uid.to_owned()));
+        if known.as_deref() == Some(uid) {
+            return;
+        }
+        let container = table.adds.get(&self.id).map(|add| add.container_id.clone());
+        for (id, other) in &table.adds {
+            let earlier = *id < self.id && Some(&other.container_id) != container.as_ref();
+            if earlier && other.uid.as_deref() == Some(uid) {
+                other.cancel.cancel();
+            }
+        }
+    }
+}
+
+impl Drop for Adding {
+    fn drop(&mut self) {
+        self.all.table().adds.remove(&self.id);
+        self.all.changed.send_replace(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    fn pod(name: &str) -> PodArgs {
+        PodArgs { namespace: "shop".into(), name: name.into(), uid: None }
+    }
+
+    fn table() -> InFlight {
+        InFlight::new(watch::channel(()).0)
+    }
+
+    #[test]
+    fn an_add_counts_for_its_uid_and_for_its_name_until_the_uid_is_known() {
+        let all = table();
+        let add = all.begin("sandbox", &pod("web-0"));
+        assert!(all.adding("shop", "web-0", "any") && !all.adding("shop", "web-1", "any"));
+        add.is_for("1");
+        assert!(all.adding("shop", "web-0", "1") && !all.adding("shop", "web-0", "2"));
+        drop(add);
+        assert!(!all.adding("shop", "web-0", "1"));
+        assert_eq!(all.adds(), 0);
+    }
+
+    #[test]
+    fn leaving_the_table_is_a_change() {
+        let (changed, mut seen) = watch::channel(());
+        let add = InFlight::new(changed).begin("sandbox", &pod("web-0"));
+        assert!(!seen.has_changed().unwrap());
+        drop(add);
+        assert!(seen.changed().now_or_never().is_some());
+    }
+
+    #[test]
+    fn calls_for_one_sandbox_wait_for_each_other_and_others_dont() {
+        let all = table();
+        let first = all.lock("a").now_or_never().unwrap();
+        assert!(all.lock("a").now_or_never().is_none());
+        assert!(all.lock("b").now_or_never().is_some());
+        assert!(all.busy("a") && !all.busy("b"));
+        drop(first);
+        assert!(all.lock("a").now_or_never().is_some());
+    }
+
+    #[test]
+    fn the_newest_sandbox_of_a_pod_ends_the_adds_of_older_ones() {
+        let all = table();
+        let (old, other) = (all.begin("a", &pod("web-0")), all.begin("x", &pod("web-1")));
+        old.is_for("1");
+        other.is_for("2");
+        let again = all.begin("a", &pod("web-0"));
+        again.is_for("1");
+        assert!(!old.cancel.is_cancelled(), "a repeated call of the same sandbox waits for its turn");
+        let new = all.begin("b", &pod("web-0"));
+        new.is_for("1");
+        assert!(old.cancel.is_cancelled() && again.cancel.is_cancelled());
+        assert!(!new.cancel.is_cancelled() && !other.cancel.is_cancelled());
+    }
+
+    #[test]
+    fn del_ends_the_adds_of_its_sandbox() {
+        let all = table();
+        let (mine, other) = (all.begin("a", &pod("web-0")), all.begin("b", &pod("web-0")));
+        all.cancel_sandbox("a");
+        assert!(mine.cancel.is_cancelled() && !other.cancel.is_cancelled());
+    }
+}
