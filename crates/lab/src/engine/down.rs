@@ -13,9 +13,9 @@ use nix::{
 };
 
 use crate::engine::{
-    CONTROL, Component, Lab,
+    Component, Lab,
     graph::Graph,
-    netns, node_netns,
+    netns,
     process::{self, Stat},
     up::summary,
 };
@@ -56,29 +56,15 @@ fn clean_up(lab: &Lab, components: &[Box<dyn Component>]) -> Result<()> {
 }
 
 fn remove_namespaces(lab: &Lab) -> Result<()> {
-    let results = namespaces(lab).into_iter().map(|name| (netns::remove(&name), name));
+    let results = lab.namespaces().into_iter().map(|name| (netns::remove(&name), name));
     summary(&results.filter_map(|(result, name)| Some((name, result.err()?))).collect::<Vec<_>>())
-}
-
-/// The lab's network namespaces: those of nodes of an earlier, larger lab too.
-fn namespaces(lab: &Lab) -> Vec<String> {
-    let there = fs::read_dir("/run/netns").into_iter().flatten().flatten();
-    let mut names: Vec<String> = there
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.strip_prefix("kuryr-node").is_some_and(|n| n.parse::<u32>().is_ok()))
-        .collect();
-    names.extend(lab.nodes().map(node_netns));
-    names.push(CONTROL.to_owned());
-    names.sort();
-    names.dedup();
-    names
 }
 
 /// Ends what runs inside the lab's network namespaces: asks, waits, kills.
 fn end_processes(lab: &Lab) -> Result<()> {
     let find = || {
         let mut pids = Vec::new();
-        for name in namespaces(lab) {
+        for name in lab.namespaces() {
             pids.extend(netns::processes(&name).unwrap_or_default());
         }
         for mount in mounts_below(&[lab.state(), lab.run()]).unwrap_or_default() {

@@ -163,6 +163,25 @@ impl Lab {
         1..=self.options.nodes
     }
 
+    /// Makes a network namespace that `down` will remove, with whatever runs inside.
+    ///
+    /// # Errors
+    /// When the kernel refuses, for example without root.
+    pub fn add_netns(&self, name: &str) -> Result<()> {
+        super::files::write_if_changed(&self.namespace_dir().join(name), "")?;
+        netns::add(name)
+    }
+
+    /// The network namespaces that this lab has made: also those of nodes of an earlier, larger lab.
+    pub(crate) fn namespaces(&self) -> Vec<String> {
+        let files = fs::read_dir(self.namespace_dir()).into_iter().flatten().flatten();
+        files.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    fn namespace_dir(&self) -> PathBuf {
+        self.run().join("namespaces")
+    }
+
     /// A command that will run inside a network namespace (`None`: the host's), in the components' environment.
     pub fn command(&self, netns: Option<&str>, program: &str) -> Command {
         let mut command = netns::command(netns, program);

@@ -13,6 +13,8 @@ pub mod preflight;
 pub mod probe;
 mod process;
 pub mod shell;
+#[cfg(test)]
+mod tests;
 mod up;
 
 pub use component::{Component, Program, Stop};

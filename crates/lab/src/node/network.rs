@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use anyhow::{Context, Result};
 
 use crate::{
-    engine::{CONTROL, Component, Lab, netns, node_name, node_netns, shell},
+    engine::{CONTROL, Component, Lab, node_name, node_netns, shell},
     node::on_node,
 };
 
@@ -70,7 +70,7 @@ impl Component for ControlNetwork {
     }
 
     fn prepare(&self, lab: &Lab) -> Result<()> {
-        netns::add(CONTROL)?;
+        lab.add_netns(CONTROL)?;
         for wire in &WIRES {
             if !link_exists(lab, CONTROL, wire.bridge) {
                 ip(lab, CONTROL, &format!("link add {} type bridge", wire.bridge))?;
@@ -97,7 +97,7 @@ impl Component for NodeNetwork {
 
     fn prepare(&self, lab: &Lab) -> Result<()> {
         let netns = node_netns(self.0);
-        netns::add(&netns)?;
+        lab.add_netns(&netns)?;
         for wire in &WIRES {
             let end = wire.control_end(self.0);
             if !link_exists(lab, CONTROL, &end) {
