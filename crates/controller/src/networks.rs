@@ -278,7 +278,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn subnet(id: &str, cidr: &str, gateway: &str, routes: serde_json::Value) -> Arc<Subnet> {
+    fn subnet(id: &str, cidr: &str, gateway: &str, routes: &serde_json::Value) -> Arc<Subnet> {
         let version = if cidr.contains(':') { 6 } else { 4 };
         let value = json!({ "id": id, "network_id": "net", "ip_version": version, "cidr": cidr, "gateway_ip": gateway,
             "dns_nameservers": ["10.96.0.10"], "host_routes": routes });
@@ -287,8 +287,8 @@ mod tests {
 
     #[test]
     fn ipv4_comes_first_and_each_family_has_one_default_route() {
-        let four = subnet("four", "10.244.0.0/16", "10.244.0.1", json!([]));
-        let six = subnet("six", "fd00:244::/64", "fd00:244::", json!([]));
+        let four = subnet("four", "10.244.0.0/16", "10.244.0.1", &json!([]));
+        let six = subnet("six", "fd00:244::/64", "fd00:244::", &json!([]));
         let all = addressing(&[(six, "fd00:244::5".parse().unwrap()), (four, "10.244.0.5".parse().unwrap())], 1442);
         let prefixes: Vec<_> = all.addresses.iter().map(|a| (a.subnet_id.as_str(), a.prefix_length)).collect();
         assert_eq!(prefixes, [("four", 16), ("six", 64)]);
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_default_route_that_the_subnet_hands_out_wins() {
         let routes = json!([{ "destination": "0.0.0.0/0", "nexthop": "10.0.0.9" }]);
-        let all = addressing(&[(subnet("a", "10.0.0.0/24", "10.0.0.1", routes), "10.0.0.5".parse().unwrap())], 1500);
+        let all = addressing(&[(subnet("a", "10.0.0.0/24", "10.0.0.1", &routes), "10.0.0.5".parse().unwrap())], 1500);
         assert_eq!(all.routes.len(), 1);
         assert_eq!(all.routes[0].gateway.to_string(), "10.0.0.9");
     }

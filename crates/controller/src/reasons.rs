@@ -47,7 +47,7 @@ pub fn for_users(reason: &str) -> bool {
 /// would be a write: it holds no request id, which the log has. `None` for what passes in a moment.
 #[must_use]
 pub fn of(error: &Error) -> Option<(&'static str, String)> {
-    let said = error.neutron_type().map_or_else(|| error.kind().as_str(), |neutron| neutron);
+    let said = error.neutron_type().unwrap_or_else(|| error.kind().as_str());
     let detail = format!("{} {} answered {said}: {}", error.method(), error.path(), error.message());
     match error.kind() {
         Kind::OverQuota => Some((

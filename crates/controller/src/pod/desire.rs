@@ -46,14 +46,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn pod(spec: serde_json::Value, phase: &str) -> Pod {
+    fn pod(spec: &serde_json::Value, phase: &str) -> Pod {
         let value = json!({ "metadata": { "name": "web-0", "namespace": "shop", "uid": "u1" }, "spec": spec, "status": { "phase": phase } });
         serde_json::from_value(value).unwrap()
     }
 
     #[test]
     fn a_scheduled_pod_wants_a_port_that_its_pod_owns_and_its_node_holds() {
-        let port = desire(&pod(json!({ "containers": [], "nodeName": "node1" }), "Pending")).unwrap();
+        let port = desire(&pod(&json!({ "containers": [], "nodeName": "node1" }), "Pending")).unwrap();
         assert_eq!(port.metadata.name, Some(names::kuryr_port("web-0", "u1")));
         assert_eq!(port.metadata.namespace.as_deref(), Some("shop"));
         assert_eq!(port.metadata.owner_references.as_ref().unwrap()[0].uid, "u1");
@@ -63,8 +63,8 @@ mod tests {
 
     #[test]
     fn other_pods_want_none() {
-        assert_eq!(desire(&pod(json!({ "containers": [] }), "Pending")), None);
-        assert_eq!(desire(&pod(json!({ "containers": [], "nodeName": "n", "hostNetwork": true }), "Running")), None);
-        assert_eq!(desire(&pod(json!({ "containers": [], "nodeName": "n" }), "Succeeded")), None);
+        assert_eq!(desire(&pod(&json!({ "containers": [] }), "Pending")), None);
+        assert_eq!(desire(&pod(&json!({ "containers": [], "nodeName": "n", "hostNetwork": true }), "Running")), None);
+        assert_eq!(desire(&pod(&json!({ "containers": [], "nodeName": "n" }), "Succeeded")), None);
     }
 }

@@ -17,11 +17,12 @@ use kuryr_openstack::{
     neutron::{FixedIpRequest, NewPort, Port, PortId, PortQuery, PortUpdate, SecurityGroupId, SubnetId},
 };
 use serde_json::json;
+use std::sync::Arc;
 
 /// What a step came to.
 pub enum Acted {
     /// The object has changed: the next step follows from it at once.
-    Changed(KuryrPoolPort),
+    Changed(Arc<KuryrPoolPort>),
     /// Nothing more can be done now.
     Ended(Next),
 }
@@ -54,7 +55,7 @@ pub async fn act(context: &Context, seen: &Observed, step: Step) -> Result<Acted
 
 fn changed(context: &Context, object: KuryrPoolPort) -> Result<Acted, Error> {
     context.pool_ports.wrote(object.clone());
-    Ok(Acted::Changed(object))
+    Ok(Acted::Changed(Arc::new(object)))
 }
 
 /// The object no longer exists.

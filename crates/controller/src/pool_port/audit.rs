@@ -21,7 +21,7 @@ const PAGE: usize = 500;
 /// When Neutron or the API server can't be asked; nothing is decided on half of a list.
 pub async fn audit(context: &Context) -> Result<(), Error> {
     // The objects are read first: a port that is made while Neutron lists is not in question.
-    let objects: Vec<_> = context.pool_ports.all().into_iter().filter(|object| has_port(object)).collect();
+    let objects: Vec<_> = context.pool_ports.all().into_iter().filter(has_port).collect();
     if objects.is_empty() {
         return Ok(());
     }

@@ -34,7 +34,7 @@ impl Reconciler for PoolPorts {
                 return Ok(seen.unsettled.map_or(Next::Converged, Next::After));
             }
             match act::act(&self.0, &seen, step).await {
-                Ok(Acted::Changed(changed)) => object = Arc::new(changed),
+                Ok(Acted::Changed(changed)) => object = changed,
                 Ok(Acted::Ended(next)) => return Ok(next),
                 Err(error) => {
                     status::publish_failure(&self.0, &object, &error).await?;

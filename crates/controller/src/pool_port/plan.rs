@@ -76,7 +76,7 @@ mod tests {
     use serde_json::json;
     use std::sync::Arc;
 
-    fn seen(claimant: Option<Claimant>, deleting: bool, status: serde_json::Value) -> Observed {
+    fn seen(claimant: Option<Claimant>, deleting: bool, status: &serde_json::Value) -> Observed {
         let mut metadata = json!({ "name": "n-1", "uid": "u", "finalizers": [names::NEUTRON_PORT_FINALIZER] });
         if deleting {
             metadata["deletionTimestamp"] = json!("2026-11-23T00:00:00Z");
@@ -99,18 +99,18 @@ mod tests {
         let holds = Some(Claimant::Holds);
         let second = Duration::from_secs(1);
         for (seen, step) in [
-            (seen(holds, false, json!({})), Step::Create),
-            (Observed { wait: Some(second), ..seen(holds, false, json!({})) }, Step::Wait(second)),
-            (seen(holds, false, created(&["a", "b"])), Step::Converged),
-            (seen(holds, false, created(&["a"])), Step::SetGroups(vec!["a".into(), "b".into()])),
-            (Observed { unsettled: Some(second), ..seen(holds, false, created(&["a", "b"])) }, Step::Converged),
-            (Observed { unsettled: Some(Duration::ZERO), ..seen(holds, false, created(&["a", "b"])) }, Step::Recheck),
-            (seen(holds, true, created(&["a", "b"])), Step::Converged),
-            (seen(Some(Claimant::Yields), true, created(&["a", "b"])), Step::Release),
-            (seen(Some(Claimant::Gone), false, created(&["a", "b"])), Step::Release),
-            (seen(None, false, created(&["a", "b"])), Step::Delete),
-            (seen(None, true, created(&["a", "b"])), Step::Destroy),
-            (Observed { wait: Some(second), ..seen(None, true, json!({})) }, Step::Destroy),
+            (seen(holds, false, &json!({})), Step::Create),
+            (Observed { wait: Some(second), ..seen(holds, false, &json!({})) }, Step::Wait(second)),
+            (seen(holds, false, &created(&["a", "b"])), Step::Converged),
+            (seen(holds, false, &created(&["a"])), Step::SetGroups(vec!["a".into(), "b".into()])),
+            (Observed { unsettled: Some(second), ..seen(holds, false, &created(&["a", "b"])) }, Step::Converged),
+            (Observed { unsettled: Some(Duration::ZERO), ..seen(holds, false, &created(&["a", "b"])) }, Step::Recheck),
+            (seen(holds, true, &created(&["a", "b"])), Step::Converged),
+            (seen(Some(Claimant::Yields), true, &created(&["a", "b"])), Step::Release),
+            (seen(Some(Claimant::Gone), false, &created(&["a", "b"])), Step::Release),
+            (seen(None, false, &created(&["a", "b"])), Step::Delete),
+            (seen(None, true, &created(&["a", "b"])), Step::Destroy),
+            (Observed { wait: Some(second), ..seen(None, true, &json!({})) }, Step::Destroy),
         ] {
             assert_eq!(plan(&seen), step, "{seen:?}");
         }
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn an_object_without_our_finalizer_is_finished() {
-        let mut seen = seen(None, true, created(&["a", "b"]));
+        let mut seen = seen(None, true, &created(&["a", "b"]));
         Arc::make_mut(&mut seen.object).metadata.finalizers = None;
         assert_eq!(plan(&seen), Step::Converged);
     }

@@ -117,7 +117,7 @@ mod tests {
     use serde_json::json;
     use std::sync::Arc;
 
-    fn interface_with(status: serde_json::Value) -> Interface {
+    fn interface_with(status: &serde_json::Value) -> Interface {
         let object = json!({
             "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPoolPort", "metadata": { "name": "node1-1" },
             "spec": { "nodeName": "node1", "networkId": "net", "subnetIds": ["four"] }, "status": status,
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_created_port_is_copied_and_makes_the_claim_allocated() {
-        let with_port = interface_with(json!({
+        let with_port = interface_with(&json!({
             "portId": "p", "macAddress": "fa:16:3e:00:00:01", "mtu": 1442,
             "addresses": [{ "ip": "10.244.0.5", "prefixLength": 16, "gateway": "10.244.0.1", "subnetId": "four" }],
             "conditions": [condition("True", "Created", "")],
@@ -146,14 +146,14 @@ mod tests {
         let copied = interface(&with_port).unwrap();
         assert_eq!((copied.name.as_str(), copied.port_id.as_str(), copied.mtu), ("eth0", "p", 1442));
         assert_eq!(copied.addresses[0].ip.to_string(), "10.244.0.5");
-        assert_eq!(allocated(&[with_port.clone()]).status, Some(true));
-        let pending = interface_with(json!({}));
+        assert_eq!(allocated(std::slice::from_ref(&with_port)).status, Some(true));
+        let pending = interface_with(&json!({}));
         assert_eq!(allocated(&[with_port, pending]).reason, reasons::PENDING, "every interface counts");
     }
 
     #[test]
     fn a_failure_is_passed_on_in_its_words() {
-        let failed = interface_with(json!({ "conditions": [condition("False", "QuotaExceeded", "no room")] }));
+        let failed = interface_with(&json!({ "conditions": [condition("False", "QuotaExceeded", "no room")] }));
         let says = allocated(&[failed]);
         assert_eq!(
             (says.status, says.reason, says.message.as_str()),

@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 /// Content type of the OpenMetrics text format.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Reads the state of one kind, and sets its metrics: its name and what `/debug/state` says of it.
+type Reader = Box<dyn Fn(&Metrics) -> (String, Value) + Send>;
+
 /// What the server shows.
 #[derive(Clone)]
 pub struct Admin(Arc<Shown>);
@@ -28,7 +31,7 @@ struct Shown {
     health: Health,
     metrics: Metrics,
     retries: Retries,
-    kinds: Mutex<Vec<Box<dyn Fn(&Metrics) -> (String, Value) + Send>>>,
+    kinds: Mutex<Vec<Reader>>,
     waiting: Mutex<Option<Box<dyn Fn() -> usize + Send>>>,
 }
 
