@@ -89,7 +89,10 @@ impl Netlink {
             .run(move || {
                 // The socket registers with the runtime that will drive it.
                 let _entered = runtime.enter();
-                let (connection, handle, _unsolicited) = rtnetlink::new_connection()?;
+                let (mut connection, handle, _unsolicited) = rtnetlink::new_connection()?;
+                // Without these an answer can't be told from the end of the socket.
+                connection.set_forward_ack(true);
+                connection.set_forward_done(true);
                 runtime.spawn(connection);
                 Ok((handle, work()?))
             })
@@ -148,14 +151,21 @@ impl Netlink {
         while let Some(answer) = answers.next().await {
             consistent &= answer.header.flags & NLM_F_DUMP_INTR == 0;
             match answer.payload {
-                NetlinkPayload::InnerMessage(message) => found.push(message),
-                NetlinkPayload::Error(error) if error.code.is_some() => {
-                    return Err(self.error(what.to_owned(), error.to_io()));
+                NetlinkPayload::InnerMessage(message) => {
+                    found.push(message);
+                    if flags & NLM_F_DUMP == 0 {
+                        return Ok(Some(found));
+                    }
                 }
+                NetlinkPayload::Done(done) if done.code == 0 => return Ok(consistent.then_some(found)),
+                NetlinkPayload::Done(done) => {
+                    return Err(self.error(what.to_owned(), io::Error::from_raw_os_error(done.code.abs())));
+                }
+                NetlinkPayload::Error(error) => return Err(self.error(what.to_owned(), error.to_io())),
                 _ => {}
             }
         }
-        Ok(consistent.then_some(found))
+        Err(self.error(what.to_owned(), closed()))
     }
 
     fn error(&self, what: String, source: io::Error) -> Error {
@@ -172,5 +182,9 @@ async fn acknowledgement(
             return if error.code.is_some() { Err(error.to_io()) } else { Ok(()) };
         }
     }
-    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the netlink socket was closed before the kernel answered"))
+    Err(closed())
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the netlink socket was closed before the kernel answered")
 }

@@ -5,7 +5,7 @@ use crate::{
     Attachment, Error, Result,
     ethtool::Control,
     netlink::{self, Netlink, Veth, create_veth},
-    netns::{self, Namespace},
+    netns::Namespace,
 };
 use std::{io, sync::Arc};
 use tokio::sync::oneshot;
@@ -28,140 +28,131 @@ pub(super) async fn plug(inner: Arc<Inner>, attachment: Attachment) -> Result<()
     tokio::spawn(async move {
         let name = attachment.host_interface();
         let _lock = inner.locks.lock(&name).await;
-        let (outcome, effects) = attempt(&inner, &attachment, &name, &cancelled).await;
-        let failed = outcome.is_err();
+        let plug = match Plug::prepare(&inner, &attachment, name).await {
+            Ok(plug) => plug,
+            // Nobody may be there to hear it; nothing was done.
+            Err(error) => return drop(answer.send(Err(error))),
+        };
+        let mut effects = Vec::new();
+        let result = tokio::select! {
+            biased;
+            () = cancelled.cancelled() => Err(Error::Interrupted { interface: plug.name.clone() }),
+            result = plug.steps(&mut effects) => result,
+        };
+        if result.is_err() {
+            plug.undo(&effects).await;
+            return drop(answer.send(result.map(|()| None)));
+        }
         // The caller confirms that it took the answer: one that was dropped in this very moment doesn't.
         let (confirm, confirmed) = oneshot::channel::<()>();
-        if failed {
-            undo(&inner, &name, &effects).await;
-            drop(answer.send((outcome, confirm)));
-        } else if answer.send((outcome, confirm)).is_err() || confirmed.await.is_err() {
-            undo(&inner, &name, &effects).await;
+        if answer.send(Ok(Some(confirm))).is_err() || confirmed.await.is_err() {
+            plug.undo(&effects).await;
         }
     });
-    match outcome.await {
-        Ok((result, confirm)) => {
-            // Fails only when the task is gone, with the runtime.
-            confirm.send(()).ok();
-            result
-        }
-        Err(_) => Err(Error::Interrupted { interface }),
-    }
-}
-
-/// Does all steps, or as many as are possible before one fails or the caller loses interest.
-async fn attempt(
-    inner: &Inner,
-    attachment: &Attachment,
-    name: &str,
-    cancelled: &CancellationToken,
-) -> (Result<()>, Vec<Effect>) {
-    let mut effects = Vec::new();
-    // Open until all is undone: the kernel may get the request that names its descriptor after `steps` was dropped.
-    let namespace = match Namespace::open(&attachment.netns) {
-        Ok(namespace) => namespace,
-        Err(error) => return (Err(error.into()), effects),
-    };
-    let result = tokio::select! {
-        biased;
-        () = cancelled.cancelled() => Err(Error::Interrupted { interface: name.to_owned() }),
-        result = steps(inner, attachment, name, &namespace, &mut effects) => result,
-    };
-    (result, effects)
-}
-
-async fn steps(
-    inner: &Inner,
-    attachment: &Attachment,
-    name: &str,
-    namespace: &Namespace,
-    effects: &mut Vec<Effect>,
-) -> Result<()> {
-    let (datapath, node, (pod, control)) =
-        tokio::try_join!(inner.datapath_type(), inner.node_netlink(), Netlink::open_with(namespace, Control::open),)?;
-    // A second ADD of the same interface replaces the first. Its row must be gone before the name can be used again.
-    inner.remove_port(name).await?;
-    effects.push(Effect::Link);
-    make_veth(&node, attachment, name, namespace).await?;
-    effects.push(Effect::Port);
-    let new = NewPort {
-        name,
-        port_id: &attachment.port_id,
-        external_ids: record::of(attachment),
-        columns: Vec::new(),
-        comment: format!("interface {} of pod {}", attachment.ifname, attachment.pod),
-    };
-    // The switch opens its end while the pod's end is configured.
-    let (replaced, ()) =
-        tokio::try_join!(inner.add_port(new), configure(&pod, &control, namespace, attachment, datapath == "netdev"),)?;
-    for earlier in replaced {
-        tracing::warn!(pod = %attachment.pod, port = attachment.port_id, interface = earlier,
-            "replaced an interface of an earlier sandbox with the same Neutron port");
-        node.remove_link(&earlier).await?;
+    let confirm = outcome.await.unwrap_or(Err(Error::Interrupted { interface }))?;
+    if let Some(confirm) = confirm {
+        // Fails only when the task is gone, with the runtime.
+        confirm.send(()).ok();
     }
     Ok(())
 }
 
-/// Makes the veth pair. A device of the same name is one that an earlier attempt left.
-async fn make_veth(node: &Netlink, attachment: &Attachment, name: &str, namespace: &Namespace) -> Result<()> {
-    let veth = Veth {
-        name,
-        peer: &attachment.ifname,
-        peer_namespace: namespace,
-        peer_mac: attachment.mac,
-        mtu: attachment.mtu,
-    };
-    match node.execute([create_veth(&veth)]).await {
-        Err(error) if error.exists() && node.remove_link(name).await? => Ok(node.execute([create_veth(&veth)]).await?),
-        result => Ok(result?),
-    }
+/// One plug, with what it needs from its first step until its undo has ended.
+struct Plug<'a> {
+    inner: &'a Inner,
+    attachment: &'a Attachment,
+    name: String,
+    /// Stays open for the undo: the kernel may get a request that names the file after the steps were cancelled.
+    namespace: Namespace,
+    /// Used by the undo as well: a request that was cancelled on its way reaches the kernel before the undo's.
+    node: Netlink,
 }
 
-/// Everything inside the pod's namespace.
-async fn configure(
-    pod: &Netlink,
-    control: &Control,
-    namespace: &Namespace,
-    attachment: &Attachment,
-    userspace_datapath: bool,
-) -> Result<()> {
-    let ifname = attachment.ifname.clone();
-    let has_ipv6 = attachment.addresses.iter().any(|address| address.addr().is_ipv6());
-    if userspace_datapath {
-        let failed = |source| netlink::Error {
-            what: format!("switching off TX checksum offload of `{ifname}`"),
-            namespace: namespace.to_string(),
-            source,
-        };
-        control.disable_tx_checksum(&ifname).map_err(failed)?;
+impl<'a> Plug<'a> {
+    async fn prepare(inner: &'a Inner, attachment: &'a Attachment, name: String) -> Result<Self> {
+        let namespace = Namespace::open(&attachment.netns)?;
+        let node = inner.node_netlink().await?;
+        Ok(Self { inner, attachment, name, namespace, node })
     }
-    let (ipv6, link) = tokio::join!(
-        namespace.run({
-            let ifname = ifname.clone();
-            move || interface::set_ipv6(&ifname, has_ipv6)
-        }),
-        pod.link(&ifname),
-    );
-    let enter = |source| netns::Error::Enter { namespace: namespace.to_string(), source };
-    ipv6?.map_err(enter)?;
-    let link = link?.ok_or_else(|| netlink::Error {
-        what: format!("looking for `{ifname}`"),
-        namespace: namespace.to_string(),
-        source: io::Error::from_raw_os_error(nix::libc::ENODEV),
-    })?;
-    Ok(pod.execute(interface::configure(&link, &attachment.addresses, &attachment.routes)).await?)
-}
 
-/// Undoes the effects, the last one first, and says what could not be undone: the repair at the next start does the rest.
-async fn undo(inner: &Inner, name: &str, effects: &[Effect]) {
-    for effect in effects.iter().rev() {
-        let undone = match effect {
-            Effect::Link => remove_link(inner, name).await,
-            Effect::Port => inner.remove_port(name).await.map(drop),
+    async fn steps(&self, effects: &mut Vec<Effect>) -> Result<()> {
+        let Self { inner, attachment, name, .. } = self;
+        let (datapath, (pod, control)) =
+            tokio::try_join!(inner.datapath_type(), Netlink::open_with(&self.namespace, Control::open))?;
+        // A second ADD of the same interface replaces the first. Its row must be gone before the name can be used again.
+        inner.remove_port(name).await?;
+        effects.push(Effect::Link);
+        self.make_veth().await?;
+        effects.push(Effect::Port);
+        let new = NewPort {
+            name,
+            port_id: &attachment.port_id,
+            external_ids: record::of(attachment),
+            columns: Vec::new(),
+            comment: format!("interface {} of pod {}", attachment.ifname, attachment.pod),
         };
-        if let Err(error) = undone {
-            tracing::warn!(interface = name, ?effect, %error, "could not undo a failed or cancelled ADD");
+        // The switch opens its end while the pod's end is configured.
+        let (replaced, ()) =
+            tokio::try_join!(inner.add_port(new), self.configure(&pod, &control, datapath == "netdev"))?;
+        for earlier in replaced {
+            tracing::warn!(pod = %attachment.pod, port = attachment.port_id, interface = earlier,
+                "replaced an interface of an earlier sandbox with the same Neutron port");
+            self.node.remove_link(&earlier).await?;
         }
+        Ok(())
+    }
+
+    /// Makes the veth pair. A device of the same name is one that an earlier attempt left.
+    async fn make_veth(&self) -> Result<()> {
+        let veth = Veth {
+            name: &self.name,
+            peer: &self.attachment.ifname,
+            peer_namespace: &self.namespace,
+            peer_mac: self.attachment.mac,
+            mtu: self.attachment.mtu,
+        };
+        match self.node.execute([create_veth(&veth)]).await {
+            Err(error) if error.exists() && self.node.remove_link(&self.name).await? => {
+                Ok(self.node.execute([create_veth(&veth)]).await?)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// Everything inside the pod's namespace.
+    async fn configure(&self, pod: &Netlink, control: &Control, userspace_datapath: bool) -> Result<()> {
+        let Attachment { ifname, addresses, routes, .. } = self.attachment;
+        let failed = |what: String, source| netlink::Error { what, namespace: self.namespace.to_string(), source };
+        if userspace_datapath {
+            let what = || format!("switching off TX checksum offload of `{ifname}`");
+            control.disable_tx_checksum(ifname).map_err(|source| failed(what(), source))?;
+        }
+        let (device, has_ipv6) = (ifname.clone(), addresses.iter().any(|address| address.addr().is_ipv6()));
+        let (ipv6, link) =
+            tokio::join!(self.namespace.run(move || interface::set_ipv6(&device, has_ipv6)), pod.link(ifname));
+        ipv6?.map_err(|source| failed(format!("configuring IPv6 of `{ifname}`"), source))?;
+        let missing = || io::Error::from_raw_os_error(nix::libc::ENODEV);
+        let link = link?.ok_or_else(|| failed(format!("configuring `{ifname}`"), missing()))?;
+        Ok(pod.execute(interface::configure(&link, addresses, routes)).await?)
+    }
+
+    /// Undoes the effects, the last one first, and says what could not be undone: the repair at the next start does it.
+    async fn undo(&self, effects: &[Effect]) {
+        for effect in effects.iter().rev() {
+            let undone = match effect {
+                Effect::Link => self.node.remove_link(&self.name).await.map(drop).map_err(Error::from),
+                Effect::Port => self.undo_port().await,
+            };
+            if let Err(error) = undone {
+                tracing::warn!(interface = self.name, ?effect, %error, "could not undo a failed or cancelled ADD");
+            }
+        }
+    }
+
+    async fn undo_port(&self) -> Result<()> {
+        // The transaction may still be on its way. What is sent after it is answered after it; then the copy is right.
+        self.inner.client.barrier().await?;
+        self.inner.remove_port(&self.name).await.map(drop)
     }
 }
 

@@ -58,9 +58,8 @@ impl Client {
     /// When the server can't be reached within the client's timeout.
     pub async fn read<T>(&self, what: &str, look: impl FnOnce(&View) -> T) -> Result<T, Error> {
         let mut view = self.view.clone();
-        match timeout(self.timeout, view.wait_for(|view| view.live)).await {
-            Ok(Ok(view)) => return Ok(look(&view)),
-            Ok(Err(_)) | Err(_) => {}
+        if let Ok(Ok(view)) = timeout(self.timeout, view.wait_for(|view| view.live)).await {
+            return Ok(look(&view));
         }
         Err(self.unreachable(what))
     }
@@ -89,6 +88,15 @@ impl Client {
                 Err(Error::Operation { what: what.to_owned(), operation, error, details })
             }
         }
+    }
+
+    /// Waits until the server has dealt with everything that was sent before, also by callers that were cancelled.
+    ///
+    /// # Errors
+    /// When the server doesn't answer.
+    pub async fn barrier(&self) -> Result<(), Error> {
+        let nothing = Op::Select { table: "Bridge", conditions: vec![json!(["name", "==", ""])], columns: vec!["name"] };
+        self.transact("a barrier", vec![nothing]).await.map(drop)
     }
 
     async fn call(&self, method: &'static str, params: Value, what: &str) -> Result<Value, Error> {
