@@ -27,30 +27,32 @@ impl Cloud {
         let mut retry = Retry::new(call.repeat, &self.0.settings);
         let mut refused = Vec::new();
         let mut maybe_done = false;
-        let mut attempt = 1;
-        loop {
-            let tried = self.attempt(call, refused.last().copied(), deadline, attempt).await;
-            let failed = match tried {
+        for attempt in 1.. {
+            let error = match self.attempt(call, refused.last().copied(), deadline, attempt).await {
                 Ok(answer) => return Ok(answer),
-                Err(failed) => failed,
-            };
-            if maybe_done && call.repeat == Repeat::Delete && failed.error.is_not_found() {
-                return Ok(Answer::empty());
-            }
-            maybe_done |= failed.error.outcome_unknown();
-            let error = failed.error.with_outcome_unknown(maybe_done);
-            match failed.refused {
-                Some(generation) if refused.len() < MOST_REFUSALS => refused.push(generation),
-                _ => {
-                    let room = deadline.saturating_duration_since(Instant::now());
-                    let Some(delay) = retry.after(&error, room) else { return Err(error) };
-                    info!(%error, attempt, delay_ms = delay.as_millis(), "OpenStack request is repeated");
-                    sleep(delay).await;
+                Err(Failed::BeforeSending(error)) => return Err(error.with_outcome_unknown(maybe_done)),
+                Err(Failed::Sent { error, token }) if error.kind() == Kind::Unauthorized => {
+                    if let Some(token) = token.filter(|_| refused.len() < MOST_REFUSALS) {
+                        refused.push(token);
+                        self.0.metrics.retried(call.service.catalogue_type, &call.method, call.resource);
+                        continue;
+                    }
+                    error
                 }
+                Err(Failed::Sent { error, .. }) => error,
+            };
+            if maybe_done && call.repeat == Repeat::Delete && error.is_not_found() {
+                break;
             }
-            attempt += 1;
+            maybe_done |= error.outcome_unknown();
+            let error = error.with_outcome_unknown(maybe_done);
+            let room = deadline.saturating_duration_since(Instant::now());
+            let Some(delay) = retry.after(&error, room) else { return Err(error) };
+            info!(%error, attempt, delay_ms = delay.as_millis(), "OpenStack request is repeated");
             self.0.metrics.retried(call.service.catalogue_type, &call.method, call.resource);
+            sleep(delay).await;
         }
+        Ok(Answer::empty())
     }
 
     /// Makes one attempt: gets the token and a turn, then sends the request.
@@ -59,7 +61,7 @@ impl Cloud {
         call: &Call,
         refused: Option<u64>,
         deadline: Instant,
-        attempt: usize,
+        attempt: u32,
     ) -> Result<Answer, Failed> {
         let (token, base, generation) = if call.with_token {
             let session = self.session(refused).await?;
@@ -81,10 +83,7 @@ impl Cloud {
         );
         let limit = self.time_limit(call).min(deadline.saturating_duration_since(Instant::now()));
         let sent = self.send(call, url, token.as_ref(), limit).instrument(span).await;
-        sent.map_err(|error| {
-            let refused = generation.filter(|_| error.kind() == Kind::Unauthorized);
-            Failed { error, refused }
-        })
+        sent.map_err(|error| Failed::Sent { error, token: generation })
     }
 
     /// Waits until the service may be asked. The limit is per attempt, so that a request that waits before it is
@@ -148,15 +147,20 @@ impl Cloud {
 }
 
 /// An attempt that failed.
-struct Failed {
-    error: Error,
-    /// The generation of the token that was refused.
-    refused: Option<u64>,
+enum Failed {
+    /// It didn't come to the request: no token (the login has its own repetitions), no endpoint, no turn.
+    BeforeSending(Error),
+    /// The request failed.
+    Sent {
+        error: Error,
+        /// The generation of the token that it carried.
+        token: Option<u64>,
+    },
 }
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        Self { error, refused: None }
+        Self::BeforeSending(error)
     }
 }
 

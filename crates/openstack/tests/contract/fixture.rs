@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use kuryr_openstack::{
-    Cloud, CloudConfig, Error, Metrics, Neutron, Settings,
+    Cloud, CloudConfig, Error, Found, Metrics, Neutron, Settings,
     neutron::{
         IpVersion, Network, NetworkQuery, NewNetwork, NewPort, NewSubnet, Port, PortQuery, ProjectId,
         SecurityGroupQuery, Subnet, SubnetQuery,
@@ -74,13 +74,14 @@ impl World {
 pub struct Plan {
     /// Prefix of the subnet.
     pub cidr: &'static str,
-    /// Project that the network belongs to; the caller's if none is given.
-    pub project_id: Option<ProjectId>,
+    /// Whether the network belongs to a project of its own, which has the world's name as identifier: Neutron takes any
+    /// text for one.
+    pub own_project: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { cidr: "10.77.0.0/20", project_id: None }
+        Self { cidr: "10.77.0.0/20", own_project: false }
     }
 }
 
@@ -103,7 +104,8 @@ pub async fn in_world<F: Future<Output = ()>>(plan: Plan, test: impl FnOnce(Arc<
 
 async fn build(cloud: Cloud, name: String, plan: Plan) -> World {
     let neutron = cloud.neutron();
-    let new = NewNetwork { name: name.clone(), project_id: plan.project_id.clone(), ..NewNetwork::default() };
+    let project_id = plan.own_project.then(|| ProjectId::from(name.as_str()));
+    let new = NewNetwork { name: name.clone(), project_id: project_id.clone(), ..NewNetwork::default() };
     let network = neutron.create_network(&new).await.unwrap();
     let new = NewSubnet {
         name: name.clone(),
@@ -114,7 +116,7 @@ async fn build(cloud: Cloud, name: String, plan: Plan) -> World {
         subnetpool_id: None,
         prefixlen: None,
         enable_dhcp: false,
-        project_id: plan.project_id,
+        project_id,
     };
     let subnet = neutron.create_subnet(&new).await.unwrap();
     World { cloud, neutron, name, network, subnet }
@@ -136,9 +138,17 @@ async fn take_down(neutron: &Neutron, name: &str) -> Result<(), Error> {
     for network in networks {
         neutron.delete_network(&network.id).await?;
     }
-    let query = SecurityGroupQuery { descriptions: vec![name.to_owned()], ..SecurityGroupQuery::default() };
-    for group in neutron.list_security_groups(&query).await? {
-        neutron.delete_security_group(&group.id).await?;
+    let own_project = ProjectId::from(name);
+    let queries = [
+        SecurityGroupQuery { descriptions: vec![name.to_owned()], ..SecurityGroupQuery::default() },
+        // The group `default` of the world's own project.
+        SecurityGroupQuery { project_ids: vec![own_project.clone()], ..SecurityGroupQuery::default() },
+    ];
+    for query in queries {
+        for group in neutron.list_security_groups(&query).await? {
+            neutron.delete_security_group(&group.id).await?;
+        }
     }
+    neutron.reset_quota(&own_project).await.found()?;
     Ok(())
 }
