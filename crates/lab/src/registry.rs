@@ -52,3 +52,27 @@ pub fn find(lab: &Lab, name: &str) -> Result<Box<dyn Component>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::engine::{Directories, Options};
+
+    /// Dependencies outside of what is brought up count as ready, so a misspelt one would never be noticed.
+    #[test]
+    fn every_dependency_is_a_component() {
+        let dir = tempfile::tempdir().unwrap();
+        let [state, run, cache] = ["state", "run", "cache"].map(|name| dir.path().join(name));
+        let lab = Lab::create_at(Directories { state, run, cache }, Options::default()).unwrap();
+        let components = all(&lab);
+        let names: BTreeSet<String> = components.iter().map(|component| component.name()).collect();
+        assert_eq!(names.len(), components.len(), "names must be unique");
+        for component in &components {
+            for earlier in component.after() {
+                assert!(names.contains(&earlier), "{} waits for {earlier}, which does not exist", component.name());
+            }
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! Faults of a node's links: cut, delayed, restored.
 //!
 //! A cut takes the links off their bridges in the control namespace: frames vanish without a trace, and the node's
-//! devices keep their carrier, as when a switch far away fails. A delay is made by relays in this process, because many
+//! devices keep their carrier, as when a switch far away fails. (ARP is off meanwhile: as a port of its own, the link's
+//! end would answer for the control namespace's addresses.) A delay is made by relays in this process, because many
 //! kernels are built without netem: each link is taken off its bridge, a pair of devices is put in between, and threads
 //! pass every frame on after its time.
 
@@ -64,7 +65,9 @@ impl Link<'_> {
     pub fn cut(&self) -> Result<()> {
         WIRES
             .iter()
-            .try_for_each(|wire| ip(self.lab, CONTROL, &format!("link set {} nomaster", wire.control_end(self.node))))
+            .try_for_each(|wire| {
+                ip(self.lab, CONTROL, &format!("link set {} nomaster arp off", wire.control_end(self.node)))
+            })
             .with_context(|| format!("cutting the link of node {}", self.node))
     }
 
@@ -78,7 +81,7 @@ impl Link<'_> {
             if link_exists(self.lab, CONTROL, &between.relay) {
                 ip(self.lab, CONTROL, &format!("link del {}", between.relay))?;
             }
-            ip(self.lab, CONTROL, &format!("link set {} master {}", wire.control_end(self.node), wire.bridge))
+            ip(self.lab, CONTROL, &format!("link set {} master {} arp on", wire.control_end(self.node), wire.bridge))
                 .with_context(|| format!("restoring the link of node {}", self.node))?;
         }
         Ok(())
@@ -138,8 +141,8 @@ impl Between {
     fn make(&self, lab: &Lab, wire: &Wire, node: u32) -> Result<()> {
         let run = |words: String| ip(lab, CONTROL, &words);
         run(format!("link add {} mtu {} type veth peer name {} mtu {}", self.relay, wire.mtu, self.bridged, wire.mtu))?;
-        run(format!("link set {} nomaster", wire.control_end(node)))?;
-        run(format!("link set {} up", self.relay))?;
+        run(format!("link set {} nomaster arp off", wire.control_end(node)))?;
+        run(format!("link set {} arp off up", self.relay))?;
         run(format!("link set {} master {} up", self.bridged, wire.bridge))
     }
 }

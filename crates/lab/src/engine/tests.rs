@@ -181,7 +181,7 @@ fn a_record_whose_pid_was_reused_is_never_signalled() {
     let real = Identity::of(pid).unwrap();
     for identity in [
         Identity { start: real.start + 1, ..real.clone() },
-        Identity { boot: "an earlier boot".into(), ..real.clone() },
+        Identity { boot: "an earlier boot".into(), pid, start: real.start },
     ] {
         let record = Record { identity, fingerprint: String::new() };
         fs::write(rig.record("api"), serde_json::to_string(&record).unwrap()).unwrap();

@@ -21,6 +21,7 @@ use crate::{
 
 pub use network::{EXTERNAL_GATEWAY, control_address, node_address};
 pub(crate) use network::{WIRES, Wire, ip, link_exists};
+pub use ovs::database_socket;
 
 /// The control namespace and its bridges, which everything else waits for.
 pub fn control_components(_lab: &Lab) -> Components {

@@ -39,6 +39,9 @@ fn on_network(network: u8, node: u32) -> Ipv4Addr {
 pub(crate) struct Wire {
     /// The bridge in the control namespace.
     pub bridge: &'static str,
+    /// The bridge's own MAC address. Left to itself it takes the lowest of its ports, so that it would change with
+    /// them, and everybody's ARP entries would be wrong for a while.
+    mac: &'static str,
     /// The last part of the name of the end in the control namespace.
     suffix: &'static str,
     /// The device in the node.
@@ -56,9 +59,9 @@ impl Wire {
 
 /// The links of a node.
 pub(crate) const WIRES: [Wire; 3] = [
-    Wire { bridge: "br-nodes", suffix: "nodes", device: "nodes0", mtu: LARGE_MTU },
-    Wire { bridge: "br-tunnel", suffix: "tunnel", device: "tunnel0", mtu: LARGE_MTU },
-    Wire { bridge: "br-ext", suffix: "ext", device: "ext0", mtu: 1500 },
+    Wire { bridge: "br-nodes", mac: "02:00:00:63:00:01", suffix: "nodes", device: "nodes0", mtu: LARGE_MTU },
+    Wire { bridge: "br-tunnel", mac: "02:00:00:63:00:02", suffix: "tunnel", device: "tunnel0", mtu: LARGE_MTU },
+    Wire { bridge: "br-ext", mac: "02:00:00:63:00:03", suffix: "ext", device: "ext0", mtu: 1500 },
 ];
 
 /// The control namespace with its bridges and addresses.
@@ -75,7 +78,7 @@ impl Component for ControlNetwork {
             if !link_exists(lab, CONTROL, wire.bridge) {
                 ip(lab, CONTROL, &format!("link add {} type bridge", wire.bridge))?;
             }
-            ip(lab, CONTROL, &format!("link set {} mtu {} up", wire.bridge, wire.mtu))?;
+            ip(lab, CONTROL, &format!("link set {} address {} mtu {} up", wire.bridge, wire.mac, wire.mtu))?;
             complete_checksums(lab, CONTROL, wire.bridge)?;
         }
         ip(lab, CONTROL, &format!("address replace {}/24 dev br-nodes", control_address()))?;
@@ -104,7 +107,7 @@ impl Component for NodeNetwork {
                 ip(lab, CONTROL, &format!("link add {end} type veth peer name {} netns {netns}", wire.device))?;
             }
             // The bridge's MTU is at most its ports' smallest, so they come with their own from the start.
-            ip(lab, CONTROL, &format!("link set {end} mtu {} master {} up", wire.mtu, wire.bridge))?;
+            ip(lab, CONTROL, &format!("link set {end} mtu {} master {} arp on up", wire.mtu, wire.bridge))?;
             ip(lab, &netns, &format!("link set {} mtu {} up", wire.device, wire.mtu))?;
             complete_checksums(lab, CONTROL, &end)?;
             complete_checksums(lab, &netns, wire.device)?;

@@ -10,7 +10,7 @@ use super::{
 use crate::engine::{CONTROL, Component, Lab, netns};
 
 /// Kuryr's login.
-pub(super) const KURYR: Login<'static> = Login { user: "kuryr", project: "kuryr" };
+pub const KURYR: Login<'static> = Login { user: "kuryr", project: "kuryr" };
 
 /// The roles of the user `kuryr` in its project; it needs no administrator's rights:
 /// * `member` to own networks, ports and groups;

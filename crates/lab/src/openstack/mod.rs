@@ -21,9 +21,13 @@ mod uwsgi;
 
 use crate::{engine::Lab, registry::Components};
 
+pub use accounts::KURYR;
 pub use clouds::clouds_file;
 pub use load_balancers::{API_SERVER_VIP, DNS_VIP};
 pub use networks::{CLUSTER_IPS_V4, CLUSTER_IPS_V6, Cloud, cloud_file};
+pub use neutron_api::url as neutron_url;
+
+pub use rest::{ADMIN, Login, Session};
 
 /// The password of every account of the lab. Nothing outside the machine can reach it.
 const PASSWORD: &str = "lab-password";

@@ -26,7 +26,7 @@ policy.init()
 ";
 
 /// Where Neutron is served.
-pub(super) fn url() -> String {
+pub fn url() -> String {
     format!("http://{}:{PORT}", control_address())
 }
 

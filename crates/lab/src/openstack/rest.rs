@@ -1,4 +1,4 @@
-//! A small REST client for the setting up of the cloud. It is not Kuryr's own client on purpose: the lab has to work
+//! A small REST client for setting up the cloud and for tests of the lab. It is not Kuryr's own client on purpose: the lab has to work
 //! when that one does not.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::engine::probe;
 
 /// Who logs in, in which project.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Login<'a> {
+pub struct Login<'a> {
     /// A user of the domain `default`.
     pub user: &'a str,
     /// The project of the token, of the domain `default`.
@@ -18,10 +18,10 @@ pub(super) struct Login<'a> {
 }
 
 /// The administrator that Keystone's bootstrap makes.
-pub(super) const ADMIN: Login<'static> = Login { user: "admin", project: "admin" };
+pub const ADMIN: Login<'static> = Login { user: "admin", project: "admin" };
 
-/// A client with a token. It lives on a thread inside `kuryr-control`.
-pub(super) struct Session {
+/// A client with a token. It works on threads inside `kuryr-control` ([`netns::enter`](crate::engine::netns::enter)).
+pub struct Session {
     agent: ureq::Agent,
     token: String,
     /// The id of the user who logged in.
@@ -30,6 +30,9 @@ pub(super) struct Session {
 
 impl Session {
     /// Logs in with the lab's password.
+    ///
+    /// # Errors
+    /// When Keystone can't be reached (from outside of `kuryr-control`) or refuses.
     pub fn open(login: Login<'_>) -> Result<Self> {
         let agent = probe::agent(Duration::from_secs(60));
         let domain = json!({"id": "default"});
@@ -51,30 +54,45 @@ impl Session {
     }
 
     /// GET.
+    ///
+    /// # Errors
+    /// When there is no answer, or one that tells of a failure: with its body.
     pub fn get(&self, url: &str) -> Result<Value> {
         let request = self.agent.get(url).header("x-auth-token", &self.token);
         finish("GET", url, request.call())
     }
 
     /// DELETE.
+    ///
+    /// # Errors
+    /// When there is no answer, or one that tells of a failure: with its body.
     pub fn delete(&self, url: &str) -> Result<Value> {
         let request = self.agent.delete(url).header("x-auth-token", &self.token);
         finish("DELETE", url, request.call())
     }
 
     /// POST.
+    ///
+    /// # Errors
+    /// When there is no answer, or one that tells of a failure: with its body.
     pub fn post(&self, url: &str, body: &Value) -> Result<Value> {
         let request = self.agent.post(url).header("x-auth-token", &self.token);
         finish("POST", url, request.send_json(body))
     }
 
     /// PUT; an empty body where the API wants none.
+    ///
+    /// # Errors
+    /// When there is no answer, or one that tells of a failure: with its body.
     pub fn put(&self, url: &str, body: Option<&Value>) -> Result<Value> {
         let request = self.agent.put(url).header("x-auth-token", &self.token);
         finish("PUT", url, if let Some(body) = body { request.send_json(body) } else { request.send_empty() })
     }
 
     /// The first object of a list that an URL with a filter gives: `("…/networks?name=pods", "networks")`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
     pub fn first(&self, url: &str, list: &str) -> Result<Option<Value>> {
         let body = self.get(url)?;
         let objects = body.get(list).and_then(Value::as_array).with_context(|| format!("{url} has no {list}"))?;
@@ -83,6 +101,9 @@ impl Session {
 
     /// The object that a filter finds, or else the one that a POST to the same URL makes. `list` is the name of the
     /// list in the answer, `single` that of the object in the request.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
     pub fn ensure(&self, url: &str, filter: &str, list: &str, single: &str, object: &Value) -> Result<Value> {
         if let Some(found) = self.first(&format!("{url}?{filter}"), list)? {
             return Ok(found);
