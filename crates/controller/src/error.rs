@@ -75,7 +75,7 @@ fn kubernetes_class(error: &kube::Error) -> Class {
 }
 
 /// What the API server, or the way to it, says about a failure, in one line.
-fn kubernetes_reason(error: &kube::Error) -> String {
+pub fn kubernetes_reason(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return format!("{} (HTTP {})", status.message, status.code);
     }

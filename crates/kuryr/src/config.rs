@@ -1,7 +1,7 @@
 //! The configuration file: one YAML file for the controller and the daemons, environment and flags over it.
 
 use kuryr_controller::settings::{Controller, NodePort, Pods};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -18,14 +18,18 @@ pub struct Config {
     /// project, and never changed while the cluster has pods. The controller needs it.
     pub cluster: Option<String>,
     /// The cloud. Only the controller reads it.
+    #[serde(deserialize_with = "null_as_default")]
     pub openstack: OpenStack,
     /// Networks of the pods. The controller needs it.
     pub pods: Option<Pods>,
     /// Each node's own port on the pod network.
+    #[serde(deserialize_with = "null_as_default")]
     pub node_port: NodePort,
     /// How the controller runs.
+    #[serde(deserialize_with = "null_as_default")]
     pub controller: Controller,
     /// How the nodes' daemons run.
+    #[serde(deserialize_with = "null_as_default")]
     pub daemon: kuryr_daemon::Settings,
 }
 
@@ -111,15 +115,31 @@ impl Config {
     }
 }
 
+/// A section whose lines are all commented out is the same as none.
+fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 /// The error with the place that it is about: `FILE:LINE:COLUMN: ...`, in one line.
 fn located(error: &serde_saphyr::Error, text: &str, path: &Path) -> String {
     let what = error.without_snippet().to_string();
     let what = what.lines().next().unwrap_or_default().trim();
     let Some(location) = error.location() else { return format!("{}: {what}", path.display()) };
     let (line, column) = (location.line(), location.column());
-    let at = usize::try_from(line).ok().and_then(|line| text.lines().nth(line.saturating_sub(1))).unwrap_or_default();
-    let key = at.split_once(':').map_or("", |(key, _)| key.trim().trim_start_matches("- "));
-    let subject =
-        if key.is_empty() || what.contains(&format!("`{key}`")) { String::new() } else { format!("`{key}`: ") };
+    let what = what.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(what);
+    let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX).saturating_sub(1);
+    let at = text.lines().nth(number(line.into())).map_or("", |line| key_at(line, number(column.into())));
+    let subject = if at.is_empty() || what.contains(&format!("`{at}`")) { String::new() } else { format!("`{at}`: ") };
     format!("{}:{line}:{column}: {subject}{what}", path.display())
+}
+
+/// The key at a place of a line, or the key whose value is there. Empty when the line has none.
+fn key_at(line: &str, column: usize) -> &str {
+    let (before, after) = line.split_at_checked(column).unwrap_or((line, ""));
+    let is_key = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let before = before.trim_end();
+    match before.strip_suffix(':') {
+        Some(key) => key.rsplit(|c| !is_key(c)).next().unwrap_or_default(),
+        None => after.split(|c| !is_key(c)).next().unwrap_or_default(),
+    }
 }

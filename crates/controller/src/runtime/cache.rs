@@ -5,6 +5,7 @@
 //! what it knows to be old. Versions decide which of two states is newer: they are comparable integers (KEP-5504).
 
 use super::{Kind, health::Health, metrics::Metrics};
+use crate::error::kubernetes_reason;
 use futures::StreamExt;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -140,6 +141,7 @@ pub struct Feed<K: Kind> {
     malformed: Malformed,
     heard: Arc<Mutex<Option<Instant>>>,
     metrics: Metrics,
+    trouble: String,
 }
 
 /// A new cache and the feed that fills it. `fields` is a field selector; `prune` drops what no decision reads.
@@ -164,6 +166,7 @@ pub fn cache<K: Kind>(
         malformed: cache.malformed.clone(),
         heard: cache.heard.clone(),
         metrics: metrics.clone(),
+        trouble: String::new(),
     };
     (cache, feed)
 }
@@ -190,15 +193,27 @@ impl<K: Kind> Feed<K> {
                 Some(own) = self.own.recv() => self.own(own),
                 event = events.next() => match event {
                     Some(Ok(event)) => self.watched(event),
-                    Some(Err(error)) => {
-                        self.metrics.watch_failed(&kind);
-                        tracing::warn!(kind, %error, "watching failed, trying again");
-                    }
+                    Some(Err(error)) => self.failed(&kind, &error),
                     None => return,
                 },
                 _ = tick.tick() => {}
             }
             health.alive(&kind);
+        }
+    }
+
+    /// Tells a trouble once, not at each repetition.
+    fn failed(&mut self, kind: &str, error: &watcher::Error) {
+        self.metrics.watch_failed(kind);
+        let reason = match error {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => kubernetes_reason(error),
+            other => other.to_string(),
+        };
+        if reason != self.trouble {
+            tracing::warn!(kind, error = reason, "can't watch, trying again");
+            self.trouble = reason;
         }
     }
 
@@ -220,6 +235,10 @@ impl<K: Kind> Feed<K> {
 
     fn watched(&mut self, event: watcher::Event<DeserializeGuard<K>>) {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        if !self.trouble.is_empty() && !matches!(event, watcher::Event::Init) {
+            tracing::info!(kind = %K::kind(&()), "watching again");
+            self.trouble.clear();
+        }
         match event {
             watcher::Event::Init => {
                 self.malformed.lock().unwrap_or_else(PoisonError::into_inner).clear();
