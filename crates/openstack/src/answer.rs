@@ -198,3 +198,83 @@ fn excerpt(body: &[u8]) -> String {
         line => line.chars().take(EXCERPT).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Endpoint, endpoint::Service};
+    use reqwest::Method;
+
+    fn call(method: Method) -> Call {
+        Endpoint::<()>::new(Service::NETWORK, method, &["ports"]).call
+    }
+
+    fn of(status: u16, body: &str) -> Error {
+        failure(&call(Method::POST), StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
+    }
+
+    #[test]
+    fn neutrons_type_decides_before_the_status() {
+        for (status, neutron_type, kind) in [
+            (409, "OverQuota", Kind::OverQuota),
+            (409, "IpAddressGenerationFailure", Kind::AddressesExhausted),
+            (409, "IpAddressGenerationFailureAllSubnets", Kind::AddressesExhausted),
+            (409, "IpAddressGenerationFailureNoMatchingSubnet", Kind::Conflict),
+            (400, "ExternalIpAddressExhausted", Kind::AddressesExhausted),
+            (409, "IpAddressInUse", Kind::Conflict),
+            (404, "PortNotFound", Kind::NotFound),
+            (404, "HTTPNotFound", Kind::Malformed),
+            (412, "RevisionNumberConstraintFailed", Kind::Conflict),
+            (400, "HTTPBadRequest", Kind::BadRequest),
+            (413, "HTTPRequestEntityTooLarge", Kind::BadRequest),
+            (501, "NotImplemented", Kind::BadRequest),
+        ] {
+            let body = format!(r#"{{"NeutronError": {{"type": "{neutron_type}", "message": "m", "detail": ""}}}}"#);
+            let error = of(status, &body);
+            assert_eq!((error.kind(), error.neutron_type()), (kind, Some(neutron_type)), "{status}");
+            assert_eq!((error.message(), error.outcome_unknown()), ("m", false));
+        }
+    }
+
+    #[test]
+    fn every_services_way_to_fail_is_understood() {
+        for body in [
+            r#"{"NeutronError": "why"}"#,
+            r#"{"error": {"code": 404, "title": "Not Found", "message": "why"}}"#,
+            r#"{"faultcode": "Client", "faultstring": "why", "debuginfo": null}"#,
+        ] {
+            let error = of(404, body);
+            assert_eq!((error.kind(), error.message()), (Kind::NotFound, "why"), "{body}");
+        }
+        let redirect = of(302, "");
+        assert_eq!((redirect.kind(), redirect.message()), (Kind::Malformed, "(no text)"));
+    }
+
+    #[test]
+    fn only_what_changes_something_has_an_unknown_outcome() {
+        for (method, unknown) in
+            [(Method::GET, false), (Method::POST, true), (Method::PUT, true), (Method::DELETE, true)]
+        {
+            let error = failure(&call(method.clone()), StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"");
+            assert_eq!(error.outcome_unknown(), unknown, "{method}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now: jiff::Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Mon, 23 Nov 2026 12:01:30 GMT", Some(90)),
+            ("Mon, 23 Nov 2026 11:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-5", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("Retry-After", text.parse().unwrap());
+            assert_eq!(retry_after(&headers, now), expected.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+}

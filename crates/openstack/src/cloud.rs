@@ -47,11 +47,16 @@ impl Cloud {
     /// `Setup` when the process has no rustls crypto provider or a certificate can't be read, `Unauthorized` when
     /// Keystone refuses the credentials, and whatever else can go wrong with the login.
     pub async fn connect(config: CloudConfig, settings: Settings, metrics: Metrics) -> Result<Self, Error> {
-        let http = http_client(&config, &settings)?;
-        let cloud =
-            Self(Arc::new(Shared { config, settings, metrics, http, auth: Auth::default(), turns: Mutex::default() }));
+        let cloud = Self::new(config, settings, metrics)?;
         cloud.session(None).await?;
         Ok(cloud)
+    }
+
+    /// The handle before the first login.
+    pub(crate) fn new(config: CloudConfig, settings: Settings, metrics: Metrics) -> Result<Self, Error> {
+        let http = http_client(&config, &settings)?;
+        let (auth, turns) = (Auth::default(), Mutex::default());
+        Ok(Self(Arc::new(Shared { config, settings, metrics, http, auth, turns })))
     }
 
     /// The calls of Neutron.

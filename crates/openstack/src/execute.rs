@@ -251,3 +251,36 @@ impl Answer {
         Self { headers: header::HeaderMap::new(), status: StatusCode::NO_CONTENT, body: Vec::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Endpoint, Metrics, Settings, auth::Session, config::tests::config};
+
+    #[tokio::test]
+    async fn who_gets_no_turn_in_time_is_told_that_nothing_was_sent() {
+        let settings = Settings { in_flight: 1, total_timeout: Duration::from_millis(50), ..Settings::default() };
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
+        let cloud = Cloud::new(config(""), settings, metrics).unwrap();
+        cloud.0.auth.replace(Session::for_test(Duration::from_secs(3600)));
+        let turns = cloud.turns(Service::NETWORK);
+        let turn = turns.acquire().await.unwrap();
+        let begun = Instant::now();
+        let endpoint = Endpoint::<()>::new(Service::NETWORK, Method::POST, &["ports"]);
+        let error = cloud.run(&endpoint).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome_unknown()), (Kind::Busy, false), "{error}");
+        assert!(begun.elapsed() >= Duration::from_millis(50));
+        drop(turn);
+    }
+
+    #[test]
+    fn the_parts_of_a_path_are_encoded_and_never_empty() {
+        let parts = |path: &[&str]| {
+            let call = Endpoint::<()>::new(Service::NETWORK, Method::GET, path).call;
+            url("http://h:9696/net/v2.0".parse().unwrap(), &call).map(String::from)
+        };
+        assert_eq!(parts(&["ports", "a b/c"]).unwrap(), "http://h:9696/net/v2.0/ports/a%20b%2Fc");
+        assert_eq!(parts(&["ports", ""]).unwrap_err().kind(), Kind::BadRequest);
+    }
+}

@@ -89,3 +89,52 @@ fn spread(query: Query, longest: usize) -> Vec<Query> {
     queries.push(part);
     queries.into_iter().map(|part| part.into_iter().chain(fixed.iter().cloned()).collect()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn query_strategy() -> impl Strategy<Value = Query> {
+        let parameter = (prop::sample::select(vec!["id", "description", "fields", "status"]), "[a-z:]{1,40}");
+        prop::collection::vec(parameter, 0..60)
+    }
+
+    fn set(query: &[(&'static str, String)]) -> BTreeSet<(&'static str, String)> {
+        query.iter().cloned().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn all_parts_together_ask_for_the_same(query in query_strategy(), longest in 50_usize..400) {
+            let parts = spread(query.clone(), longest);
+            prop_assert!(!parts.is_empty());
+            let together: BTreeSet<_> = parts.iter().flatten().cloned().collect();
+            prop_assert_eq!(&together, &set(&query));
+            if parts.len() > 1 {
+                // Exactly one parameter differs from part to part, and each of its values is in one part only.
+                let common = parts.iter().map(|part| set(part)).reduce(|a, b| &a & &b).unwrap();
+                let spread: Vec<_> = together.difference(&common).collect();
+                let names: BTreeSet<_> = spread.iter().map(|(name, _)| name).collect();
+                prop_assert_eq!(names.len(), 1);
+                prop_assert!(!names.contains(&"fields"));
+                for value in spread {
+                    prop_assert_eq!(parts.iter().filter(|part| part.contains(value)).count(), 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_part_is_longer_than_allowed() {
+        let mut query: Query = (0..400).map(|i| ("description", format!("kuryr:cluster:{i:036}"))).collect();
+        query.extend([("fields", "id".to_owned()), ("network_id", "n".to_owned())]);
+        let parts = spread(query, LONGEST_QUERY);
+        assert!(parts.len() > 10);
+        for part in parts {
+            let url = Url::parse_with_params("http://h/", &part).unwrap();
+            let length = url.query().unwrap().len();
+            assert!(length <= LONGEST_QUERY && part.contains(&("fields", "id".to_owned())), "{length}");
+        }
+    }
+}

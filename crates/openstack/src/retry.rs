@@ -57,3 +57,59 @@ impl Retry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Details;
+    use proptest::prelude::*;
+    use reqwest::Method;
+
+    const ROOM: Duration = Duration::from_secs(1000);
+
+    fn error(kind: Kind, retry_after: Option<Duration>) -> Error {
+        Details { retry_after, ..Details::new(kind, Method::GET, "/", "") }.into()
+    }
+
+    #[test]
+    fn delays_grow_and_end() {
+        let mut retry = Retry::new(Repeat::Safe, &Settings::default());
+        let unavailable = error(Kind::Unavailable, None);
+        let delays: Vec<Duration> = std::iter::from_fn(|| retry.after(&unavailable, ROOM)).collect();
+        assert_eq!(delays.len(), Settings::default().attempts - 1);
+        for (i, delay) in (0_u32..).zip(&delays) {
+            let least = Settings::default().first_delay * 2_u32.pow(i);
+            assert!((least..=2 * least).contains(delay), "{i}: {delay:?}");
+        }
+    }
+
+    #[test]
+    fn a_creation_is_repeated_only_when_it_was_not_carried_out() {
+        for (kind, repeated) in [
+            (Kind::NotConnected, true),
+            (Kind::TooManyRequests, true),
+            (Kind::Forbidden, true),
+            (Kind::Unavailable, false),
+            (Kind::Server, false),
+            (Kind::Timeout, false),
+            (Kind::ConnectionLost, false),
+            (Kind::Malformed, false),
+            (Kind::Conflict, false),
+        ] {
+            let after = Retry::new(Repeat::Never, &Settings::default()).after(&error(kind, None), ROOM);
+            assert_eq!(after.is_some(), repeated, "{kind:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_delay_is_never_shorter_than_asked_and_fits_the_room(asked in 0_u64..100_000, room in 0_u64..100_000) {
+            let (asked, room) = (Duration::from_millis(asked), Duration::from_millis(room));
+            let mut retry = Retry::new(Repeat::Safe, &Settings::default());
+            match retry.after(&error(Kind::Unavailable, Some(asked)), room) {
+                Some(delay) => prop_assert!(delay >= asked && delay < room),
+                None => prop_assert!(room <= asked.max(2 * Settings::default().first_delay)),
+            }
+        }
+    }
+}

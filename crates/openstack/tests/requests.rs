@@ -214,21 +214,6 @@ async fn no_more_requests_are_in_flight_than_allowed() {
 }
 
 #[tokio::test]
-async fn who_gets_no_turn_is_told_that_nothing_was_sent() {
-    let stub = Stub::start().await;
-    stub.neutron("GET", "ports/p", one_port().set_delay(Duration::from_secs(60))).await;
-    let settings = Settings { in_flight: 1, total_timeout: Duration::from_millis(300), attempts: 1, ..quick() };
-    let neutron = stub.connect(settings).await.neutron();
-    let id = PortId::from("p");
-    let port = new();
-    // The second begins later, so that the first has the turn; when the first gives up, hardly any time is left.
-    let (first, second) = tokio::join!(neutron.get_port(&id), neutron.create_port(&port));
-    assert_eq!(first.unwrap_err().kind(), Kind::Timeout);
-    let second = second.unwrap_err();
-    assert_eq!(second.outcome_unknown(), second.kind() != Kind::Busy, "{second}");
-}
-
-#[tokio::test]
 async fn requests_are_counted() {
     let stub = Stub::start().await;
     stub.neutron(

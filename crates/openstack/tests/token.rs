@@ -170,7 +170,7 @@ async fn a_keystone_that_is_not_there_says_so() {
 }
 
 #[tokio::test]
-async fn secrets_are_in_no_log_line() {
+async fn secrets_are_in_no_text() {
     let stub = Stub::start().await;
     stub.neutron("GET", "ports", fault(400, "Wrong")).await;
     let cloud = stub.connect(quick()).await;

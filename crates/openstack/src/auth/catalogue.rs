@@ -73,3 +73,43 @@ impl Catalogue {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalogue() -> Catalogue {
+        serde_json::from_str(
+            r#"[
+              {"type": "network", "name": "neutron", "endpoints": [
+                {"interface": "public", "region_id": "north", "region": "north", "url": "http://public.north"},
+                {"interface": "internal", "region_id": "north", "url": "http://internal.north"},
+                {"interface": "public", "region": "south", "url": "http://public.south"}]},
+              {"type": "identity", "endpoints": [{"interface": "public", "region": null, "url": "nonsense"}]},
+              {"type": "empty"}]"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn region_and_interface_choose() {
+        let find = |region, interface| catalogue().endpoint(Service::NETWORK, region, interface);
+        assert_eq!(find(Some("north"), Interface::Public).unwrap().as_str(), "http://public.north/");
+        assert_eq!(find(Some("south"), Interface::Public).unwrap().as_str(), "http://public.south/");
+        assert_eq!(find(None, Interface::Internal).unwrap().as_str(), "http://internal.north/");
+    }
+
+    #[test]
+    fn what_can_not_be_chosen_says_what_there_is() {
+        let find = |region, interface| catalogue().endpoint(Service::NETWORK, region, interface).unwrap_err();
+        assert!(find(None, Interface::Public).contains("in several regions (north, south)"));
+        let south = find(Some("south"), Interface::Internal);
+        assert!(south.contains("it has internal in north, public in north, public in south"), "{south}");
+        assert!(south.contains("`network_endpoint_override`"), "{south}");
+        let missing = Service { catalogue_type: "load-balancer", root: "v2" };
+        let missing = catalogue().endpoint(missing, None, Interface::Public).unwrap_err();
+        assert!(missing.contains("nothing of this type") && missing.contains("load_balancer_endpoint_override"));
+        let nonsense = catalogue().endpoint(Service::IDENTITY, None, Interface::Public).unwrap_err();
+        assert!(nonsense.contains("`nonsense`"), "{nonsense}");
+    }
+}

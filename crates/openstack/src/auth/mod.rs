@@ -46,6 +46,11 @@ impl Auth {
         current.filter(|session| !session.has_ended() && refused.is_none_or(|refused| session.generation > refused))
     }
 
+    /// Makes `session` the current one.
+    pub(crate) fn replace(&self, session: Arc<Session>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(session);
+    }
+
     /// Whether the caller shall renew the token now. Says so to one caller in each pause.
     fn shall_renew(&self) -> bool {
         let now = Instant::now();
@@ -104,7 +109,7 @@ impl Cloud {
         self.0.metrics.logged_in(result.is_ok());
         last.failure = result.as_ref().err().cloned();
         if let Ok(session) = &result {
-            *auth.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(session));
+            auth.replace(Arc::clone(session));
             info!(cloud = self.0.config.name, generation, "logged in to Keystone");
         }
         auth.ended.fetch_add(1, Ordering::AcqRel);

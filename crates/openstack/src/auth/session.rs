@@ -58,3 +58,58 @@ pub(crate) fn with_root(mut endpoint: Url, root: &str) -> Url {
     endpoint.set_path(&path);
     endpoint
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    impl Session {
+        /// A session that lives for `life`.
+        pub fn for_test(life: Duration) -> Arc<Self> {
+            let url =
+                r#"[{"type": "network", "endpoints": [{"interface": "public", "region": "R", "url": "http://n"}]}]"#;
+            Arc::new(Self {
+                token: "token".to_owned().into(),
+                generation: 1,
+                project_id: None,
+                ends: Instant::now() + life,
+                catalogue: serde_json::from_str(url).unwrap(),
+            })
+        }
+    }
+
+    #[test]
+    fn a_session_ends_by_our_own_clock() {
+        let margin = Duration::from_secs(300);
+        for (life, soon, ended) in [(400, false, false), (200, true, false), (0, true, true)] {
+            let session = Session::for_test(Duration::from_secs(life));
+            assert_eq!((session.ends_within(margin), session.has_ended()), (soon, ended), "{life} s");
+        }
+    }
+
+    #[test]
+    fn the_root_is_added_once() {
+        for (catalogue, root, expected) in [
+            ("http://h:9696", "v2.0", "http://h:9696/v2.0"),
+            ("http://h:9696/", "v2.0", "http://h:9696/v2.0"),
+            ("http://h:9696/v2.0", "v2.0", "http://h:9696/v2.0"),
+            ("https://h/networking/v2.0/", "v2.0", "https://h/networking/v2.0"),
+            ("https://h/identity", "v3", "https://h/identity/v3"),
+            ("https://h/identity-v3", "v3", "https://h/identity-v3/v3"),
+        ] {
+            let endpoint = Url::parse(catalogue).unwrap();
+            assert_eq!(with_root(endpoint, root).as_str(), expected, "{catalogue}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn adding_the_root_twice_is_adding_it_once(path in "(/[a-z0-9.-]{1,8}){0,4}/{0,2}") {
+            let once = with_root(Url::parse(&format!("http://h{path}")).unwrap(), "v2.0");
+            prop_assert!(once.path().ends_with("/v2.0"));
+            prop_assert_eq!(with_root(once.clone(), "v2.0"), once);
+        }
+    }
+}

@@ -88,7 +88,9 @@ fn clouds(path: &Path) -> Result<Map<String, Value>, ConfigError> {
         std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     let malformed = |reason: String| ConfigError::NotYaml { path: path.to_owned(), reason };
     // The text of the error may quote the file, secrets included, so only its place is told.
-    let file: Value = serde_saphyr::from_str(&text).map_err(|error| malformed(place(&error)))?;
+    // Only `true` and `false` are booleans, so that a user named `n` or `on` stays text.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let file: Value = serde_saphyr::from_str_with_options(&text, options).map_err(|error| malformed(place(&error)))?;
     match file.get("clouds") {
         Some(Value::Object(clouds)) => Ok(clouds.clone()),
         None | Some(Value::Null) => Ok(Map::new()),

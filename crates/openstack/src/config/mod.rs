@@ -3,6 +3,8 @@
 mod cloud;
 mod error;
 mod files;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use reqwest::Url;
 use secrecy::SecretString;

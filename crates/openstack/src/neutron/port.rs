@@ -189,3 +189,39 @@ impl Neutron {
         self.delete(PORTS, id.as_str()).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::neutron::NewPort;
+    use serde_json::json;
+
+    #[test]
+    fn a_port_of_nulls_and_unknown_values_is_read() {
+        let port: Port = serde_json::from_value(json!({
+            "id": "not-even-a-uuid", "name": null, "description": null, "status": "HALF_ACTIVE", "mac_address": "",
+            "fixed_ips": null, "security_groups": null, "tags": null, "device_owner": null, "unknown": { "a": 1 },
+            "binding:vif_type": "quantum", "binding:host_id": null
+        }))
+        .unwrap();
+        assert_eq!(port.id.as_str(), "not-even-a-uuid");
+        assert_eq!(port.status, PortStatus::Other("HALF_ACTIVE".to_owned()));
+        assert_eq!(port.vif_type, Some(VifType::Other("quantum".to_owned())));
+        assert_eq!((port.mac_address, port.host_id), (None, None));
+    }
+
+    #[test]
+    fn only_what_was_chosen_is_sent() {
+        assert_eq!(serde_json::to_value(NewPort::on("n".into())).unwrap(), json!({ "network_id": "n" }));
+        let chosen = NewPort {
+            security_groups: Some(Vec::new()),
+            host_id: Some("node1".to_owned()),
+            fixed_ips: Some(vec![SubnetId::from("s").into()]),
+            ..NewPort::on("n".into())
+        };
+        let expected = json!({
+            "network_id": "n", "security_groups": [], "binding:host_id": "node1", "fixed_ips": [{ "subnet_id": "s" }]
+        });
+        assert_eq!(serde_json::to_value(chosen).unwrap(), expected);
+    }
+}

@@ -62,3 +62,16 @@ impl Neutron {
         self.delete(QUOTAS, project.as_str()).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_free() {
+        let free = |limit, used, reserved| QuotaUsage { limit, used, reserved }.free();
+        assert_eq!(free(-1, 1000, 0), None);
+        assert_eq!(free(10, 3, 2), Some(5));
+        assert_eq!(free(10, 12, 0), Some(0), "a limit may be set below what exists");
+    }
+}
