@@ -55,8 +55,9 @@ pub(crate) fn create_database(lab: &Lab, file: &std::path::Path, schema: &str) -
 pub(super) struct Database(pub u32);
 
 impl Database {
+    /// In the directory that `down` removes: what it says of ports is wrong once their devices are gone.
     fn file(&self, lab: &Lab) -> PathBuf {
-        lab.state().join("ovsdb").join(format!("{}.db", node_name(self.0)))
+        run_dir(lab, self.0).join("conf.db")
     }
 }
 
@@ -70,8 +71,6 @@ impl Component for Database {
     }
 
     fn prepare(&self, lab: &Lab) -> Result<()> {
-        let dir = run_dir(lab, self.0);
-        std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
         create_database(lab, &self.file(lab), "/usr/share/openvswitch/vswitch.ovsschema")
     }
 
