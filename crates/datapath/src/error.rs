@@ -45,6 +45,16 @@ pub enum Error {
         /// How long was waited, in seconds.
         seconds: u64,
     },
+    /// Open vSwitch still has an earlier device of the same name open.
+    #[error(
+        "Open vSwitch did not let go of an earlier device `{interface}` within {seconds} s; is ovs-vswitchd running?"
+    )]
+    NotReleased {
+        /// Name of the device.
+        interface: String,
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
     /// The work ended before it had a result: the runtime is shutting down.
     #[error("the work on interface `{interface}` was interrupted: the daemon is stopping")]
     Interrupted {

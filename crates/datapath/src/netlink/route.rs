@@ -44,9 +44,16 @@ pub fn add_route(link: &Link, route: LinkRoute) -> Request {
 pub fn delete_route(link: &Link, route: LinkRoute) -> Request {
     Request {
         what: format!("removing route {route} from `{}`", link.name),
-        payload: RouteNetlinkMessage::DelRoute(message(link, route)),
+        payload: RouteNetlinkMessage::DelRoute(any_origin(message(link, route))),
         flags: 0,
     }
+}
+
+/// Whoever made the route, and in whatever scope.
+fn any_origin(mut message: RouteMessage) -> RouteMessage {
+    message.header.protocol = RouteProtocol::Unspec;
+    message.header.scope = RouteScope::NoWhere;
+    message
 }
 
 fn message(link: &Link, route: LinkRoute) -> RouteMessage {

@@ -12,7 +12,7 @@ pub(super) async fn check(inner: &Inner, attachment: &Attachment) -> Result<Vec<
     let name = attachment.host_interface();
     let mut differences = Vec::new();
     let row = |view: &View| port(view, &inner.settings.bridge, attachment, &name);
-    differences.extend(inner.client.read(&format!("interface `{name}`"), row).await?);
+    differences.extend(inner.client.read_fresh(&format!("interface `{name}`"), row).await?);
     let node = inner.node_netlink().await?;
     match node.link(&name).await? {
         Some(link) => differences.extend(device(&link, attachment.mtu)),

@@ -24,6 +24,7 @@ use crate::{
 use futures::{FutureExt, future::BoxFuture};
 use kuryr_core::names::host_interface;
 use locks::Locks;
+use port::Removals;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
@@ -51,6 +52,7 @@ struct Inner {
     settings: Settings,
     client: Client,
     locks: Locks,
+    removals: Removals,
 }
 
 impl Ovs {
@@ -58,7 +60,7 @@ impl Ovs {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let client = Client::connect(settings.remote.clone(), settings.timeout);
-        Self { inner: Arc::new(Inner { settings, client, locks: Locks::default() }) }
+        Self { inner: Arc::new(Inner { settings, client, locks: Locks::default(), removals: Removals::default() }) }
     }
 
     /// The live copy of the node's OVSDB: [`View::live`] says whether the connection stands.

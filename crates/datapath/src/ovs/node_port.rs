@@ -105,7 +105,7 @@ impl NodePort {
     async fn ensure_row(&self, spec: &NodePortSpec) -> Result<()> {
         let name = &self.name;
         let bridge = &self.inner.settings.bridge;
-        let found = self.inner.client.read(name, |view| {
+        let found = self.inner.client.read_fresh(name, |view| {
             let (port, _) = view.port_of(name)?;
             let on_bridge = view.bridge(bridge).is_some_and(|(_, bridge)| bridge.ports.contains(port));
             Some((view.interface(name)?.clone(), on_bridge))

@@ -10,6 +10,7 @@ use crate::{
 use std::{io, sync::Arc};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// Something that was done, or is about to be done, and has to be undone when the rest fails. It is noted before the
 /// effect: undoing what was not done is harmless, and after a lost answer nobody knows whether it was.
@@ -25,7 +26,7 @@ pub(super) async fn plug(inner: Arc<Inner>, attachment: Attachment) -> Result<()
     let cancelled = CancellationToken::new();
     let _cancel_when_dropped = cancelled.clone().drop_guard();
     let (answer, outcome) = oneshot::channel();
-    tokio::spawn(async move {
+    let work = async move {
         let name = attachment.host_interface();
         let _lock = inner.locks.lock(&name).await;
         let plug = match Plug::prepare(&inner, &attachment, name).await {
@@ -48,7 +49,8 @@ pub(super) async fn plug(inner: Arc<Inner>, attachment: Attachment) -> Result<()
         if answer.send(Ok(Some(confirm))).is_err() || confirmed.await.is_err() {
             plug.undo(&effects).await;
         }
-    });
+    };
+    tokio::spawn(work.in_current_span());
     let confirm = outcome.await.unwrap_or(Err(Error::Interrupted { interface }))?;
     if let Some(confirm) = confirm {
         // Fails only when the task is gone, with the runtime.
@@ -81,6 +83,7 @@ impl<'a> Plug<'a> {
             tokio::try_join!(inner.datapath_type(), Netlink::open_with(&self.namespace, Control::open))?;
         // A second ADD of the same interface replaces the first. Its row must be gone before the name can be used again.
         inner.remove_port(name).await?;
+        inner.wait_released(name).await?;
         effects.push(Effect::Link);
         self.make_veth().await?;
         effects.push(Effect::Port);
@@ -151,7 +154,7 @@ impl<'a> Plug<'a> {
 
     async fn undo_port(&self) -> Result<()> {
         // The transaction may still be on its way. What is sent after it is answered after it; then the copy is right.
-        self.inner.client.barrier().await?;
+        self.inner.client.barrier(&format!("undoing port `{}`", self.name)).await?;
         self.inner.remove_port(&self.name).await.map(drop)
     }
 }
@@ -164,11 +167,11 @@ async fn remove_link(inner: &Inner, name: &str) -> Result<()> {
 /// Removes port and device, on a task of its own: a caller that loses interest doesn't leave half of it.
 pub(super) async fn unplug(inner: Arc<Inner>, name: String) -> Result<()> {
     let interface = name.clone();
-    let work = tokio::spawn(async move {
+    let work = async move {
         let _lock = inner.locks.lock(&name).await;
         remove(&inner, &name).await
-    });
-    work.await.unwrap_or(Err(Error::Interrupted { interface }))
+    };
+    tokio::spawn(work.in_current_span()).await.unwrap_or(Err(Error::Interrupted { interface }))
 }
 
 /// Removes port and device of that name, whatever of them is there. The caller holds the lock.

@@ -6,6 +6,11 @@ use crate::{
     ovsdb::{self, Op, Uuid, View, map, named_uuid, set, uuid},
 };
 use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+use tokio::time::timeout;
 
 /// A port to be added, with its one interface.
 pub(super) struct NewPort<'a> {
@@ -44,6 +49,22 @@ impl Placed {
             conditions: vec![json!(["_uuid", "==", uuid(bridge)])],
             mutations: vec![json!(["ports", "delete", set([uuid(&self.port)])])],
         })
+    }
+}
+
+/// The ports that were removed, with the `next_cfg` of their removal, until the switch has carried it out.
+#[derive(Debug, Default)]
+pub(super) struct Removals(Mutex<HashMap<String, i64>>);
+
+impl Removals {
+    fn note(&self, name: &str, next_cfg: i64, cur_cfg: i64) {
+        let mut removals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        removals.retain(|_, next_cfg| *next_cfg > cur_cfg);
+        removals.insert(name.to_owned(), next_cfg);
+    }
+
+    fn of(&self, name: &str) -> Option<i64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 }
 
@@ -105,9 +126,32 @@ impl Inner {
     pub(super) async fn remove_port(&self, name: &str) -> Result<bool> {
         let what = format!("removing port `{name}`");
         let Some(placed) = self.client.read(&what, |view| Placed::find(view, name)).await? else { return Ok(false) };
-        let comment = Op::Comment(format!("kuryr: {what}"));
-        self.client.transact(&what, std::iter::once(comment).chain(placed.removal()).collect()).await?;
+        let mut ops = vec![Op::Comment(format!("kuryr: {what}"))];
+        ops.extend(placed.removal());
+        ops.extend([
+            Op::Mutate { table: "Open_vSwitch", conditions: vec![], mutations: vec![json!(["next_cfg", "+=", 1])] },
+            Op::Select { table: "Open_vSwitch", conditions: vec![], columns: vec!["next_cfg"] },
+        ]);
+        let results = self.client.transact(&what, ops).await?;
+        let next_cfg = results.last().and_then(|result| result.pointer("/rows/0/next_cfg")).and_then(Value::as_i64);
+        self.removals.note(name, next_cfg.unwrap_or_default(), self.client.watch().borrow().cur_cfg);
         Ok(true)
+    }
+
+    /// Waits until the switch has let go of the device of that name, if a port with it was removed a moment ago.
+    ///
+    /// A new device of the same name must not exist earlier: the switch knows devices by their names, takes it for the
+    /// one that it has still open, and sets it down when it closes that.
+    pub(super) async fn wait_released(&self, name: &str) -> Result<()> {
+        let Some(next_cfg) = self.removals.of(name) else { return Ok(()) };
+        let mut watch = self.client.watch();
+        let limit = self.settings.timeout;
+        // A database that was made anew counts from 0: what it has not counted, it doesn't wait for.
+        let done = |view: &View| view.cur_cfg >= next_cfg.min(view.next_cfg);
+        match timeout(limit, watch.wait_for(done)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::NotReleased { interface: name.to_owned(), seconds: limit.as_secs() }),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 /// The attachments that stand in the OVSDB.
 pub(super) async fn attachments(inner: &Inner) -> Result<Vec<Attached>> {
-    Ok(inner.client.read("the attached interfaces", attached).await?)
+    Ok(inner.client.read_fresh("the attached interfaces", attached).await?)
 }
 
 fn attached(view: &View) -> Vec<Attached> {
@@ -26,7 +26,7 @@ pub(super) async fn stale(inner: &Inner) -> Result<Vec<Stale>> {
         node.links().await?.into_iter().map(|link| link.name).filter(|name| is_ours(name)).collect();
     let (attached, interfaces) = inner
         .client
-        .read("the attached interfaces", |view| {
+        .read_fresh("the attached interfaces", |view| {
             let names = view.interfaces.values().map(|interface| interface.name.clone());
             (attached(view), names.collect::<HashSet<_>>())
         })
@@ -54,7 +54,7 @@ pub(super) async fn remove(inner: &Inner, stale: &Stale) -> Result<()> {
     let name = &stale.host_interface;
     let _lock = inner.locks.lock(name).await;
     // It may have been plugged again since it was listed.
-    let attached = inner.client.read(name, |view| view.interface(name).and_then(record::read)).await?;
+    let attached = inner.client.read_fresh(name, |view| view.interface(name).and_then(record::read)).await?;
     let device = inner.node_netlink().await?.link(name).await?.is_some();
     let sound = attached.is_some_and(|attached| device && Namespace::exists(&attached.netns));
     if sound { Ok(()) } else { plug::remove(inner, name).await }

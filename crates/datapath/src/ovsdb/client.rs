@@ -52,7 +52,7 @@ impl Client {
         self.view.clone()
     }
 
-    /// Reads from the copy when it is live.
+    /// Reads from the copy when it is live. It shows what this client changed; of others' changes, the last may be missing.
     ///
     /// # Errors
     /// When the server can't be reached within the client's timeout.
@@ -90,13 +90,23 @@ impl Client {
         }
     }
 
+    /// Reads from the copy when it shows everything that anybody changed before this call.
+    ///
+    /// # Errors
+    /// When the server doesn't answer.
+    pub async fn read_fresh<T>(&self, what: &str, look: impl FnOnce(&View) -> T) -> Result<T, Error> {
+        self.barrier(what).await?;
+        self.read(what, look).await
+    }
+
     /// Waits until the server has dealt with everything that was sent before, also by callers that were cancelled.
     ///
     /// # Errors
     /// When the server doesn't answer.
-    pub async fn barrier(&self) -> Result<(), Error> {
-        let nothing = Op::Select { table: "Bridge", conditions: vec![json!(["name", "==", ""])], columns: vec!["name"] };
-        self.transact("a barrier", vec![nothing]).await.map(drop)
+    pub async fn barrier(&self, what: &str) -> Result<(), Error> {
+        let nothing =
+            Op::Select { table: "Bridge", conditions: vec![json!(["name", "==", ""])], columns: vec!["name"] };
+        self.transact(what, vec![nothing]).await.map(drop)
     }
 
     async fn call(&self, method: &'static str, params: Value, what: &str) -> Result<Value, Error> {

@@ -15,7 +15,7 @@ pub use op::Op;
 pub use value::{map, named_uuid, set, uuid};
 pub use view::{Bridge, Interface, Port, Uuid, View};
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 /// Where an OVSDB server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,11 +115,6 @@ impl Error {
     #[must_use]
     pub fn wait_failed(&self) -> bool {
         matches!(self, Self::Operation { error, .. } if error == "timed out")
-    }
-
-    /// The failure of a connection attempt or of a session, told without the session's own words.
-    pub(crate) fn reason(error: &io::Error) -> String {
-        error.to_string()
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn run(remote: Remote, mut calls: mpsc::UnboundedReceiver<Call>
                 tracing::info!(%remote, "connected to the OVSDB server");
                 backoff = BACKOFF.0;
                 view.send_modify(|view| view.replace(&tables));
-                let mut session = Session { remote: &remote, frames, pending: HashMap::new(), view: &view };
+                let mut session = Session { remote: &remote, frames, pending: HashMap::new(), view: &view, idle: IDLE };
                 let Err(problem) = session.serve(&mut calls).await else { return };
                 session.abandon(&problem);
                 tracing::warn!(%remote, %problem, "lost the connection to the OVSDB server");
@@ -55,7 +55,7 @@ pub(super) async fn run(remote: Remote, mut calls: mpsc::UnboundedReceiver<Call>
         };
         view.send_modify(|view| {
             view.live = false;
-            view.problem = Some(Error::reason(&problem));
+            view.problem = Some(problem.to_string());
         });
         tokio::select! {
             () = sleep(backoff) => {}
@@ -115,6 +115,8 @@ struct Session<'a> {
     frames: Frames,
     pending: HashMap<u64, Call>,
     view: &'a watch::Sender<View>,
+    /// How long the server may be silent.
+    idle: Duration,
 }
 
 impl Session<'_> {
@@ -132,7 +134,7 @@ impl Session<'_> {
                     number += 1;
                     self.send(number, call).await?;
                 }
-                () = tokio::time::sleep_until(heard + IDLE) => {
+                () = tokio::time::sleep_until(heard + self.idle) => {
                     if asked {
                         return Err(io::Error::new(io::ErrorKind::TimedOut, "the server doesn't answer"));
                     }
@@ -184,8 +186,90 @@ impl Session<'_> {
     /// Tells all who wait that there will be no answer.
     fn abandon(&mut self, problem: &io::Error) {
         for (_, call) in self.pending.drain() {
-            let reason = Error::reason(problem);
+            let reason = problem.to_string();
             drop(call.reply.send(Err(Error::Disconnected { remote: self.remote.clone(), what: call.what, reason })));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{DuplexStream, duplex},
+        task::JoinHandle,
+    };
+
+    /// A session with a server that the test plays.
+    fn session(
+        idle: Duration,
+    ) -> (mpsc::UnboundedSender<Call>, Framed<DuplexStream, JsonCodec>, JoinHandle<io::Result<()>>) {
+        let (ours, theirs) = duplex(1 << 16);
+        let (calls, mut waiting) = mpsc::unbounded_channel();
+        let serving = tokio::spawn(async move {
+            let remote = Remote::Unix("/test".into());
+            let view = watch::Sender::new(View::default());
+            let stream: Box<dyn Stream> = Box::new(ours);
+            let frames = Framed::new(stream, JsonCodec::default());
+            let mut session = Session { remote: &remote, frames, pending: HashMap::new(), view: &view, idle };
+            let ended = session.serve(&mut waiting).await;
+            if let Err(problem) = &ended {
+                session.abandon(problem);
+            }
+            ended
+        });
+        (calls, Framed::new(theirs, JsonCodec::default()), serving)
+    }
+
+    fn call(calls: &mpsc::UnboundedSender<Call>) -> tokio::sync::oneshot::Receiver<Result<Value, Error>> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        calls.send(Call { method: "transact", params: json!([DATABASE]), what: "a test".to_owned(), reply }).unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn the_servers_echo_is_answered() {
+        let (_calls, mut server, _serving) = session(IDLE * 100);
+        server.send(&json!({ "id": "e", "method": "echo", "params": [1, "x"] })).await.unwrap();
+        assert_eq!(server.next().await.unwrap().unwrap(), json!({ "id": "e", "result": [1, "x"], "error": null }));
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_is_asked_and_then_given_up() {
+        let (calls, mut server, serving) = session(Duration::from_millis(200));
+        let answer = call(&calls);
+        assert_eq!(server.next().await.unwrap().unwrap()["method"], "transact");
+        let asked = server.next().await.unwrap().unwrap();
+        assert_eq!(asked["method"], "echo");
+        server.send(&json!({ "id": asked["id"], "result": [], "error": null })).await.unwrap();
+        assert_eq!(server.next().await.unwrap().unwrap()["method"], "echo");
+        assert_eq!(serving.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(matches!(answer.await.unwrap(), Err(Error::Disconnected { .. })));
+    }
+
+    #[tokio::test]
+    async fn answers_find_their_callers_in_any_order() {
+        let (calls, mut server, serving) = session(IDLE * 100);
+        let (one, two) = (call(&calls), call(&calls));
+        let first = server.next().await.unwrap().unwrap();
+        let second = server.next().await.unwrap().unwrap();
+        server.send(&json!({ "id": second["id"], "result": "two", "error": null })).await.unwrap();
+        server.send(&json!({ "id": first["id"], "result": null, "error": "unknown database" })).await.unwrap();
+        assert_eq!(two.await.unwrap().unwrap(), "two");
+        assert!(
+            matches!(one.await.unwrap(), Err(Error::Protocol { answer, .. }) if answer.contains("unknown database"))
+        );
+        drop(calls);
+        serving.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_call_that_nobody_waits_for_is_not_sent() {
+        let (calls, mut server, _serving) = session(IDLE * 100);
+        drop(call(&calls));
+        let answer = call(&calls);
+        let request = server.next().await.unwrap().unwrap();
+        server.send(&json!({ "id": request["id"], "result": "second", "error": null })).await.unwrap();
+        assert_eq!(answer.await.unwrap().unwrap(), "second");
     }
 }

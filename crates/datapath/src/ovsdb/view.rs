@@ -55,6 +55,10 @@ pub struct View {
     pub live: bool,
     /// Why it is not live.
     pub problem: Option<String>,
+    /// Counts the changes that somebody waits for ovs-vswitchd to carry out.
+    pub next_cfg: i64,
+    /// The last `next_cfg` that ovs-vswitchd has carried out completely.
+    pub cur_cfg: i64,
     /// The bridges.
     pub bridges: HashMap<Uuid, Bridge>,
     /// The ports.
@@ -69,6 +73,7 @@ impl View {
     /// The parameter of the monitor request that this view needs (RFC 7047, 4.1.5).
     pub(super) fn monitor_requests() -> Value {
         json!({
+            "Open_vSwitch": { "columns": ["next_cfg", "cur_cfg"] },
             "Bridge": { "columns": ["name", "datapath_type", "ports"] },
             "Port": { "columns": ["name", "interfaces"] },
             "Interface": { "columns": [
@@ -112,6 +117,10 @@ impl View {
             for (id, update) in rows.as_object().into_iter().flatten() {
                 let new = update.get("new");
                 match table.as_str() {
+                    "Open_vSwitch" => {
+                        let count = |column| new.and_then(|row| number(row, column)).unwrap_or_default();
+                        (self.next_cfg, self.cur_cfg) = (count("next_cfg"), count("cur_cfg"));
+                    }
                     "Bridge" => put(&mut self.bridges, id, new.map(bridge)),
                     "Port" => {
                         rename(&mut self.port_by_name, id, self.ports.get(id).map(|port| &port.name), new);
@@ -156,8 +165,12 @@ fn port(row: &Value) -> Port {
     Port { name: text(row, "name"), interfaces: references(row, "interfaces") }
 }
 
+fn number(row: &Value, column: &str) -> Option<i64> {
+    optional(row, column).and_then(|value| value.as_i64())
+}
+
 fn interface(row: &Value) -> Interface {
-    let number = |column| optional(row, column).and_then(|value| value.as_i64());
+    let number = |column| number(row, column);
     let some_text = |column| Some(text(row, column)).filter(|text| !text.is_empty());
     Interface {
         name: text(row, "name"),

@@ -44,7 +44,10 @@ async fn what_was_changed_is_what_is_told() {
         [format!("external_ids:iface-id of port {host}: expected {}, found other", pod.attachment.port_id)]
     );
     node.vsctl(&["del-port", &host]);
-    assert_eq!(differences(&node, &pod).await, [format!("port {host} in Open vSwitch: expected a port, found nothing")]);
+    assert_eq!(
+        differences(&node, &pod).await,
+        [format!("port {host} in Open vSwitch: expected a port, found nothing")]
+    );
 }
 
 #[tokio::test]

@@ -126,12 +126,7 @@ impl Node {
         let dir = tempfile::Builder::new().prefix("kdp").tempdir_in("/tmp").unwrap();
         let netns = Netns::new("node");
         let remote = Remote::Unix(dir.path().join("db.sock"));
-        let settings = Settings {
-            remote,
-            bridge: BRIDGE.to_owned(),
-            namespace: netns.open(),
-            timeout: PATIENCE,
-        };
+        let settings = Settings { remote, bridge: BRIDGE.to_owned(), namespace: netns.open(), timeout: PATIENCE };
         run("ovsdb-tool", &["create", &text(&dir, "conf.db"), "/usr/share/openvswitch/vswitch.ovsschema"]);
         let mut node = Self { ovs: Ovs::new(settings), netns, vswitchd: None, server: None, dir };
         node.start_server();
@@ -169,6 +164,14 @@ impl Node {
     /// `kill -9`.
     pub fn kill_switch(&mut self) {
         self.vswitchd = None;
+    }
+
+    /// An orderly end that leaves no devices.
+    pub fn exit_switch(&mut self) {
+        run("ovs-appctl", &["-t", &self.file("ovs-vswitchd.ctl"), "exit", "--cleanup"]);
+        if let Some(mut switch) = self.vswitchd.take() {
+            switch.0.wait().unwrap();
+        }
     }
 
     fn daemon(&self, program: &str) -> Command {

@@ -48,14 +48,12 @@ async fn an_interface_of_an_earlier_sandbox_is_replaced_in_the_same_transaction(
     let log = run("ovsdb-tool", &["-mm", "show-log", &node.file("conf.db")]);
     let records: Vec<&str> = log.split("\nrecord ").filter(|record| record.contains("pod default/later")).collect();
     assert_eq!(records.len(), 1, "one transaction:\n{log}");
-    let changed = |table: &str, row: &str, how: &str| {
-        records[0].lines().any(|line| line.contains(table) && line.contains(row) && line.contains(how))
-    };
     let (new, old) = (later.host(), earlier.host());
-    assert!(changed("table Interface", &new, "insert row"), "{}", records[0]);
-    assert!(changed("table Port", &new, "insert row"), "{}", records[0]);
-    assert!(changed("table Interface", &old, "delete row"), "{}", records[0]);
-    assert!(changed("table Port", &old, "delete row"), "{}", records[0]);
+    for table in ["Port", "Interface"] {
+        assert!(records[0].contains(&format!("table {table} insert row \"{new}\"")), "{}", records[0]);
+        let (_, change) = records[0].split_once(&format!("table {table} row \"{old}\"")).unwrap();
+        assert!(change.lines().nth(1).unwrap().contains("delete row"), "{}", records[0]);
+    }
     // The DEL of the earlier sandbox, that was late, doesn't touch the later one.
     node.ovs.unplug(&earlier.attachment.container_id, "eth0").await.unwrap();
     assert_eq!(node.ports(), [later.host()]);
@@ -91,8 +89,8 @@ async fn a_wrong_namespace_is_said_and_leaves_nothing() {
 async fn a_step_that_fails_late_leaves_nothing() {
     let node = Node::new();
     let mut pod = Pod::new(11);
-    // Refused by the kernel after the port is in the OVSDB: no route to a gateway of the other family's wrong prefix.
-    pod.attachment.addresses = vec!["0.0.0.0/8".parse().unwrap(), "224.0.0.1/32".parse().unwrap()];
+    // The last request, refused by the kernel: a gateway of the other family. The port is in the OVSDB then.
+    pod.attachment.routes.push(crate::fixture::route("10.7.0.0/16", "fd00:244::1"));
     let error = node.ovs.plug(&pod.attachment).await.unwrap_err();
     assert!(matches!(error, Error::Netlink(_)), "{error}");
     assert!(error.to_string().contains("eth0"), "{error}");

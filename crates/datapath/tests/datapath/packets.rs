@@ -52,12 +52,23 @@ async fn the_interface_is_as_it_should_be() {
     let pod = Pod::new(11);
     node.ovs.plug(&pod.attachment).await.unwrap();
     let [_, link] = pod.netns.ip(&["addr", "show"]).try_into().unwrap();
-    assert_eq!((&link["ifname"], &link["address"], &link["mtu"]), (&"eth0".into(), &"fa:16:3e:00:00:0b".into(), &MTU.into()));
-    let addresses: Vec<String> = link["addr_info"].as_array().unwrap().iter().map(|info| {
-        assert_ne!(info["tentative"], true, "{info} can't be used yet");
-        format!("{}/{}", info["local"].as_str().unwrap(), info["prefixlen"])
-    }).collect();
-    assert!(addresses.contains(&"10.244.0.11/16".to_owned()) && addresses.contains(&"fd00:244::b/64".to_owned()), "{addresses:?}");
+    assert_eq!(
+        (&link["ifname"], &link["address"], &link["mtu"]),
+        (&"eth0".into(), &"fa:16:3e:00:00:0b".into(), &MTU.into())
+    );
+    let addresses: Vec<String> = link["addr_info"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|info| {
+            assert_ne!(info["tentative"], true, "{info} can't be used yet");
+            format!("{}/{}", info["local"].as_str().unwrap(), info["prefixlen"])
+        })
+        .collect();
+    assert!(
+        addresses.contains(&"10.244.0.11/16".to_owned()) && addresses.contains(&"fd00:244::b/64".to_owned()),
+        "{addresses:?}"
+    );
     for (family, gateway) in [("-4", "10.244.0.1"), ("-6", "fd00:244::1")] {
         let routes = pod.netns.ip(&[family, "route", "show", "default"]);
         assert_eq!(routes.len(), 1);

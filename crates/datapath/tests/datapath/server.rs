@@ -69,12 +69,10 @@ async fn without_a_server_calls_fail_in_time_and_say_why() {
 #[tokio::test]
 async fn a_refused_transaction_says_which_operation_and_why() {
     let node = Node::new();
-    let client = ovsdb::Client::connect(format!("unix:{}", node.file("db.sock")).parse().unwrap(), Duration::from_secs(9));
-    let update = ovsdb::Op::Update {
-        table: "Bridge",
-        conditions: vec![],
-        row: serde_json::json!({ "no-such-column": 1 }),
-    };
+    let client =
+        ovsdb::Client::connect(format!("unix:{}", node.file("db.sock")).parse().unwrap(), Duration::from_secs(9));
+    let update =
+        ovsdb::Op::Update { table: "Bridge", conditions: vec![], row: serde_json::json!({ "no-such-column": 1 }) };
     let error = client.transact("a test", vec![ovsdb::Op::Comment("x".to_owned()), update]).await.unwrap_err();
     let ovsdb::Error::Operation { operation, .. } = &error else { panic!("{error}") };
     assert_eq!(operation, "update Bridge");
@@ -101,7 +99,11 @@ async fn wait_ready_follows_the_row() {
     assert!(node.ovs.attachments().await.unwrap()[0].ready);
 
     node.vsctl(&["remove", "interface", &host, "external_ids", "ovn-installed"]);
-    node.ovs.watch().wait_for(|view| !view.interface(&host).unwrap().external_ids.contains_key("ovn-installed")).await.unwrap();
+    node.ovs
+        .watch()
+        .wait_for(|view| !view.interface(&host).unwrap().external_ids.contains_key("ovn-installed"))
+        .await
+        .unwrap();
     let mut waiting = node.ovs.wait_ready(&id, "eth0");
     assert!((&mut waiting).now_or_never().is_none());
     node.vsctl(&["del-port", &host]);
@@ -110,8 +112,9 @@ async fn wait_ready_follows_the_row() {
 
 #[tokio::test]
 async fn wait_ready_tells_what_the_switch_says() {
-    let node = Node::new();
+    let mut node = Node::new();
     let pod = Pod::new(11);
+    node.kill_switch();
     node.ovs.plug(&pod.attachment).await.unwrap();
     let host = pod.host();
     let waiting = tokio::spawn({
@@ -119,6 +122,10 @@ async fn wait_ready_tells_what_the_switch_says() {
         async move { ovs.wait_ready(&id, "eth0").await }
     });
     node.netns.run("ip", &["link", "del", &host]);
+    node.start_switch();
     let error = waiting.await.unwrap().unwrap_err();
-    assert!(matches!(&error, Error::Rejected { interface, reason } if *interface == host && !reason.is_empty()), "{error}");
+    assert!(
+        matches!(&error, Error::Rejected { interface, reason } if *interface == host && !reason.is_empty()),
+        "{error}"
+    );
 }
