@@ -43,11 +43,17 @@ fn has_static_target(log: &Path, report: &Report) -> bool {
     added.is_ok()
 }
 
+/// The work tree that this program was built from.
+pub fn work_tree() -> PathBuf {
+    // The manifest of this crate is two folders below the root.
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map_or_else(PathBuf::new, Path::to_owned)
+}
+
 /// Builds one package and returns the path of its program, as cargo tells it.
 fn cargo(log: &Path, package: &str, args: &[&str], rustflags: Option<&str>) -> Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .current_dir(work_tree())
         .args(["build", "--message-format", "json-render-diagnostics", "--package", package])
         .args(args);
     // What cargo tells the program that it runs (this one) would make it build some crates again.

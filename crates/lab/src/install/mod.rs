@@ -21,6 +21,7 @@ use anyhow::Result;
 
 pub use cache::Artefact;
 pub use image::{AGNHOST_IMAGE, PAUSE_IMAGE};
+pub use kuryr::work_tree;
 use progress::{Progress, Report};
 use steps::{Kind, Step};
 use versions::{PYTHON_CONSTRAINTS, Versions};

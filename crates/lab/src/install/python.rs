@@ -26,7 +26,7 @@ pub fn build(dir: &Path, log: &Path, report: &Report) -> Result<()> {
 
     let constraints = dir.join("constraints.txt");
     fs::write(&constraints, PYTHON_CONSTRAINTS).with_context(|| format!("writing {}", constraints.display()))?;
-    report.note(&wanted.packages.join(", "));
+    report.note("the packages of OpenStack");
     let mut pip = clean(Command::new(dir.join("bin/python")));
     pip.args(["-m", "pip", "install", "--no-input", "--quiet", "--disable-pip-version-check", "--constraint"])
         .arg(&constraints)

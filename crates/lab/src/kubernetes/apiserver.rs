@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 
-use super::{API_PORT, SERVICE_RANGES, etcd, kubectl, pki};
+use super::{API_PORT, etcd, kubectl, pki};
 use crate::{
     engine::{CONTROL, Component, Lab, Program},
     install::Artefacts,
     node::control_address,
+    openstack::{CLUSTER_IPS_V4, CLUSTER_IPS_V6},
 };
 
 /// kube-apiserver.
@@ -28,7 +29,7 @@ impl Component for ApiServer {
             .arg("--bind-address=0.0.0.0")
             .arg(format!("--secure-port={API_PORT}"))
             .arg(format!("--advertise-address={}", control_address()))
-            .arg(format!("--service-cluster-ip-range={}", SERVICE_RANGES.join(",")))
+            .arg(format!("--service-cluster-ip-range={}", [CLUSTER_IPS_V4, CLUSTER_IPS_V6].join(",")))
             .arg(format!("--tls-cert-file={}", pki("kube-apiserver.crt")))
             .arg(format!("--tls-private-key-file={}", pki("kube-apiserver.key")))
             .arg(format!("--client-ca-file={}", pki("ca.crt")))

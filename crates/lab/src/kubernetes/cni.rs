@@ -149,7 +149,7 @@ mod tests {
         let lab = mk_lab(dir.path());
         let (file, list) = conflist(&lab, 1, NodeNetwork::Kuryr).unwrap();
         assert_eq!(file, "10-kuryr.conflist");
-        let socket = lab.run().join("node1/kuryr.sock");
+        let socket = lab.run().join("node1/kuryr/daemon.sock");
         assert_eq!(list["plugins"][0], json!({ "type": "kuryr-cni", "socket": socket }));
     }
 

@@ -32,10 +32,6 @@ pub use kubectl::{apply, kubectl};
 /// The port of the API server on all addresses of `kuryr-control`.
 pub const API_PORT: u16 = 6443;
 
-/// The addresses that Kubernetes gives to Services, of each family. They are the lower part of the Neutron subnet of
-/// Services; Octavia takes addresses for its own ports from the rest.
-pub const SERVICE_RANGES: [&str; 2] = ["10.96.0.0/17", "fd00:96::/112"];
-
 /// The address of the Service `default/kubernetes`: the first of the range.
 pub const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 

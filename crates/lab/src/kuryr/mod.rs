@@ -1,5 +1,10 @@
 //! Kuryr on the lab: the controller in `kuryr-control`, a daemon on every node, and which pod network the nodes have.
 
+mod controller;
+mod daemon;
+mod nodes;
+mod objects;
+
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -7,10 +12,24 @@ use anyhow::Result;
 use crate::{
     engine::{Lab, node_name},
     kubernetes,
+    node::{control_address, on_node},
     registry::Components,
 };
 
 pub use kubernetes::NodeNetwork;
+
+/// The port of the controller's admin server.
+const CONTROLLER_PORT: u16 = 9805;
+
+/// The parts of Kuryr.
+pub fn components(lab: &Lab) -> Components {
+    let mut components: Components = vec![Box::new(objects::Objects), Box::new(controller::Controller)];
+    for node in lab.nodes() {
+        components.push(Box::new(daemon::Daemon(node)));
+    }
+    components.push(Box::new(nodes::NodesReady { nodes: lab.nodes().collect() }));
+    components
+}
 
 /// Gives all nodes this pod network, from their next pods on. There should be no pods when it changes: those that run
 /// keep their network but are removed by the plugin of the new one.
@@ -21,12 +40,22 @@ pub fn use_network(lab: &Lab, network: NodeNetwork) -> Result<()> {
     lab.nodes().try_for_each(|node| kubernetes::use_network(lab, node, network))
 }
 
-/// The socket on which a node's daemon answers `kuryr-cni`.
-pub fn daemon_socket(lab: &Lab, node: u32) -> PathBuf {
-    lab.run().join(node_name(node)).join("kuryr.sock")
+/// The controller's configuration file.
+pub fn config_file(lab: &Lab) -> PathBuf {
+    lab.etc().join("kuryr/kuryr.yaml")
 }
 
-/// The parts of Kuryr.
-pub fn components(_lab: &Lab) -> Components {
-    Vec::new()
+/// A page of the controller's admin server (`/ready`, `/metrics`), as seen from the control namespace and the nodes.
+pub fn controller_url(_lab: &Lab, path: &str) -> String {
+    format!("http://{}:{CONTROLLER_PORT}{path}", control_address())
+}
+
+/// The socket on which a node's daemon answers `kuryr-cni`. Its folder is the daemon's own.
+pub fn daemon_socket(lab: &Lab, node: u32) -> PathBuf {
+    lab.run().join(node_name(node)).join("kuryr/daemon.sock")
+}
+
+/// The name of the component that is a node's daemon.
+fn daemon_name(node: u32) -> String {
+    on_node("kuryr-daemon", node)
 }

@@ -1,0 +1,56 @@
+//! What Kuryr needs in the cluster: its kinds, the rights of its parts.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    engine::{Component, Lab, shell},
+    install::work_tree,
+    kubernetes,
+};
+
+/// Name of the component.
+pub const NAME: &str = "kuryr-objects";
+
+/// Applies what stands in `deploy/`.
+pub struct Objects;
+
+impl Component for Objects {
+    fn name(&self) -> String {
+        NAME.into()
+    }
+
+    fn after(&self) -> Vec<String> {
+        vec![kubernetes::api_ready()]
+    }
+
+    fn prepare(&self, lab: &Lab) -> Result<()> {
+        kubernetes::apply_text(lab, &documents(&work_tree().join("deploy"))?)
+    }
+
+    /// A kind that was just defined takes a moment until the API server serves it.
+    fn ready(&self, lab: &Lab) -> Result<()> {
+        let mut command = kubernetes::kubectl(lab)?;
+        command.args(["get", "kuryrports,kuryrpoolports", "--all-namespaces", "--output=name", "--request-timeout=5s"]);
+        shell::run(&mut command).map(drop).context("Kuryr's kinds are not served yet")
+    }
+}
+
+/// All YAML files of the directory and of `crds` in it, as one text.
+fn documents(deploy: &Path) -> Result<String> {
+    let mut files = Vec::new();
+    for dir in [deploy.join("crds"), deploy.to_owned()] {
+        let entries = fs::read_dir(&dir).with_context(|| format!("reading {}", dir.display()))?;
+        let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        found.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+        found.sort();
+        files.extend(found);
+    }
+    let mut text = String::new();
+    for file in files {
+        text.push_str("\n---\n");
+        text.push_str(&fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?);
+    }
+    Ok(text)
+}
