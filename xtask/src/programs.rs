@@ -6,7 +6,7 @@ use std::{env, process::Command};
 
 /// Value of cargo's `runner` setting that starts a program inside the control network namespace.
 pub fn control_runner() -> String {
-    format!("nsenter --net=/run/netns/{} --", CONTROL)
+    format!("nsenter --net=/run/netns/{CONTROL} --")
 }
 
 /// Builds and runs a program of the package `kuryr-e2e`.

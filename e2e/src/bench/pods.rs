@@ -55,10 +55,10 @@ pub async fn measure(cluster: &Cluster, rounds: u32) -> Result<Vec<Record>> {
         inventory::settled(cluster).await?;
         for size in SIZES {
             let sample = samples.entry(("kuryr-cold", size)).or_default();
-            let before = usage::neutron_requests().await?;
+            let before = usage::neutron_requests(cluster).await?;
             burst(cluster, "kuryr-cold", size, sample).await?;
             inventory::settled(cluster).await?;
-            sample.requests = usage::between(&before, &usage::neutron_requests().await?);
+            sample.requests = usage::between(&before, &usage::neutron_requests(cluster).await?);
             sample.resident = usage::resident(cluster);
         }
     }

@@ -4,15 +4,12 @@ use crate::Cluster;
 use anyhow::{Context, Result};
 use std::{collections::BTreeMap, fs};
 
-/// Port of the controller's admin server (`controller.listen` in its configuration).
-const CONTROLLER_PORT: u16 = 9805;
-
 /// The controller's count of requests to Neutron since it started, by method and resource.
 ///
 /// # Errors
 /// When the metrics can't be read.
-pub async fn neutron_requests() -> Result<BTreeMap<String, f64>> {
-    let url = format!("http://{}:{CONTROLLER_PORT}/metrics", kuryr_lab::node::control_address());
+pub async fn neutron_requests(cluster: &Cluster) -> Result<BTreeMap<String, f64>> {
+    let url = kuryr_lab::kuryr::controller_url(&cluster.lab, "/metrics");
     let text = reqwest::get(&url).await.with_context(|| format!("asking {url}"))?.text().await?;
     let mut counts = BTreeMap::new();
     for line in text.lines().filter(|l| l.starts_with("openstack_requests_total{")) {

@@ -110,7 +110,7 @@ async fn start_pods(cluster: &Cluster, show: &mut Show, space: &Namespace) -> Re
 /// One row a pod. Returns the Neutron ports in the order of the KuryrPorts.
 async fn table(cluster: &Cluster, space: &Namespace) -> Result<Vec<Port>> {
     let inventory = inventory::settled(cluster).await?;
-    println!("  {:<8}{:<18}{:<8}{:<38}{:<8}{}", "POD", "KURYRPORT", "NODE", "NEUTRON PORT", "STATUS", "ADDRESSES");
+    println!("  {:<8}{:<18}{:<8}{:<38}{:<8}ADDRESSES", "POD", "KURYRPORT", "NODE", "NEUTRON PORT", "STATUS");
     let mut ports = Vec::new();
     for claim in inventory.claims.iter().filter(|c| c.namespace().as_deref() == Some(&space.name)) {
         let interface = claim.status.as_ref().and_then(|s| s.interfaces.first()).context("no interface")?;
