@@ -4,7 +4,9 @@
 //! `OS_CLIENT_CONFIG_FILE=/path/clouds.yaml KURYR_CONTRACT_CLOUD=admin nsenter --net=/run/netns/kuryr-control cargo test -p
 //! kuryr-openstack --test contract`
 //!
-//! The cloud must be an administrator's that logs in with a password (quotas, host bindings). `KURYR_CONTRACT_HOST` names a
+//! The cloud must be an administrator's that logs in with a password (users, quotas). All tests but those of `auth` and
+//! `exhausted` also run with the credentials that Kuryr itself has: `KURYR_CONTRACT_CLOUD=kuryr-appcred ... -- groups::
+//! lists:: lookups:: ports::`. `KURYR_CONTRACT_HOST` names a
 //! host that ports are bound to (default `node1`). Every test makes its own objects under a name of its own and
 //! deletes them, also when it fails.
 

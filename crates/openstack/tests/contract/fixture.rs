@@ -89,13 +89,14 @@ impl Default for Plan {
 pub async fn in_world<F: Future<Output = ()>>(plan: Plan, test: impl FnOnce(Arc<World>) -> F) {
     let cloud = connect(config()).await.unwrap();
     let name = unique();
+    let own_project = plan.own_project;
     let result = AssertUnwindSafe(async {
         let world = build(cloud.clone(), name.clone(), plan).await;
         test(Arc::new(world)).await;
     })
     .catch_unwind()
     .await;
-    let cleaned = take_down(&cloud.neutron(), &name).await;
+    let cleaned = take_down(&cloud.neutron(), &name, own_project).await;
     if let Err(panic) = result {
         resume_unwind(panic);
     }
@@ -123,7 +124,7 @@ async fn build(cloud: Cloud, name: String, plan: Plan) -> World {
 }
 
 /// Deletes everything that has the name.
-async fn take_down(neutron: &Neutron, name: &str) -> Result<(), Error> {
+async fn take_down(neutron: &Neutron, name: &str, own_project: bool) -> Result<(), Error> {
     let names = vec![name.to_owned()];
     let networks = neutron.list_networks(&NetworkQuery { names: names.clone(), ..NetworkQuery::default() }).await?;
     for network in &networks {
@@ -138,17 +139,19 @@ async fn take_down(neutron: &Neutron, name: &str) -> Result<(), Error> {
     for network in networks {
         neutron.delete_network(&network.id).await?;
     }
-    let own_project = ProjectId::from(name);
-    let queries = [
-        SecurityGroupQuery { descriptions: vec![name.to_owned()], ..SecurityGroupQuery::default() },
-        // The group `default` of the world's own project.
-        SecurityGroupQuery { project_ids: vec![own_project.clone()], ..SecurityGroupQuery::default() },
-    ];
-    for query in queries {
-        for group in neutron.list_security_groups(&query).await? {
-            neutron.delete_security_group(&group.id).await?;
-        }
+    let query = SecurityGroupQuery { descriptions: vec![name.to_owned()], ..SecurityGroupQuery::default() };
+    for group in neutron.list_security_groups(&query).await? {
+        neutron.delete_security_group(&group.id).await?;
     }
-    neutron.reset_quota(&own_project).await.found()?;
+    if !own_project {
+        return Ok(());
+    }
+    // Neutron gave the project a group `default`.
+    let project = ProjectId::from(name);
+    let query = SecurityGroupQuery { project_ids: vec![project.clone()], ..SecurityGroupQuery::default() };
+    for group in neutron.list_security_groups(&query).await? {
+        neutron.delete_security_group(&group.id).await?;
+    }
+    neutron.reset_quota(&project).await.found()?;
     Ok(())
 }
