@@ -9,7 +9,7 @@ use crate::error::kubernetes_reason;
 use futures::StreamExt;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    core::DeserializeGuard,
+    core::{DeserializeGuard, ObjectMeta},
     runtime::{
         WatchStreamExt,
         reflector::{ObjectRef, Store, store::Writer},
@@ -255,13 +255,10 @@ impl<K: Kind> Feed<K> {
                     self.put(object);
                 }
             }
-            watcher::Event::Delete(object) => {
-                let name = named(object.meta());
-                self.malformed.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
-                if let Ok(object) = object.0 {
-                    self.remove(&object);
-                }
-            }
+            watcher::Event::Delete(object) => match object.0 {
+                Ok(object) => self.remove(&object),
+                Err(invalid) => self.remove_malformed(&invalid.metadata),
+            },
         }
     }
 
@@ -292,6 +289,7 @@ impl<K: Kind> Feed<K> {
     }
 
     fn remove(&mut self, object: &K) {
+        self.malformed.lock().unwrap_or_else(PoisonError::into_inner).remove(&named(object.meta()));
         if let Some(uid) = object.uid() {
             self.deleted.insert(uid);
         }
@@ -301,6 +299,15 @@ impl<K: Kind> Feed<K> {
             self.writer.apply_watcher_event(&watcher::Event::Delete(object.clone()));
         }
         self.tell(object, true);
+    }
+
+    /// An object that can't be read is gone: so is the last readable state of it.
+    fn remove_malformed(&mut self, meta: &ObjectMeta) {
+        self.malformed.lock().unwrap_or_else(PoisonError::into_inner).remove(&named(meta));
+        let reference = object_ref(meta.namespace.as_deref(), meta.name.as_deref().unwrap_or_default());
+        if let Some(last) = self.writer.as_reader().get(&reference).filter(|last| last.uid() == meta.uid) {
+            self.remove(&last);
+        }
     }
 
     fn tell(&self, object: &K, gone: bool) {
@@ -330,7 +337,7 @@ impl<K: Kind> Feed<K> {
 }
 
 /// `namespace/name`, or the name alone.
-fn named(meta: &kube::core::ObjectMeta) -> String {
+fn named(meta: &ObjectMeta) -> String {
     let name = meta.name.as_deref().unwrap_or_default();
     meta.namespace.as_ref().map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
 }
