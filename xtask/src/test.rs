@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
-use kuryr_lab::{Lab, engine::State};
+use kuryr_lab::{Lab, engine::State, openstack};
 use std::{
     env, fs,
     process::{Command, ExitCode},
@@ -107,32 +107,65 @@ impl Layer {
             Self::Checks => checks(tally),
             Self::Unit => {
                 let mut cargo = cargo(&["test", "--workspace", "--no-fail-fast"]);
-                tally.tests("unit, property and datapath tests", filtered(&mut cargo, args));
+                tally.tests("unit, property and datapath tests", with_args(&mut cargo, args, &[]));
             }
-            Self::Contract => in_lab(tally, args, "OpenStack contract", "kuryr-openstack", &[]),
-            Self::Integration => {
-                in_lab(tally, args, "controller on a real API server", "kuryr-controller", &["--test-threads=1"]);
-                in_lab(tally, args, "daemon on a real API server", "kuryr-daemon", &["--test-threads=1"]);
+            Self::Contract => contract(tally, args),
+            Self::Integration => integration(tally, args),
+            Self::E2e => {
+                let mut command = on_lab("kuryr-e2e", "*");
+                command.env(RUNNER, control_runner());
+                tally.tests("end to end", with_args(&mut command, args, &["--test-threads=1", "--nocapture"]));
             }
-            Self::E2e => in_lab(tally, args, "end to end", "kuryr-e2e", &["--test-threads=1", "--nocapture"]),
         }
     }
 }
 
-/// The tests of `package` behind its feature `lab`, run inside the lab's control network namespace.
-fn in_lab(tally: &mut Tally, args: &Args, title: &str, package: &str, test_args: &[&str]) {
-    let mut cargo = cargo(&["test", "--package", package, "--features", "lab", "--no-fail-fast", "--test", "*"]);
-    let command = filtered(&mut cargo, args).env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", control_runner());
-    if args.filter.is_none() {
-        command.arg("--");
+/// Cargo's setting for a program that starts the tests: inside the lab's control network namespace, where every API can
+/// be reached.
+const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
+
+/// The OpenStack client on the lab's services: as administrator, and with the rights that Kuryr itself has.
+fn contract(tally: &mut Tally, args: &Args) {
+    let Ok(lab) = Lab::open() else { return };
+    for (cloud, filters) in [("admin", &[][..]), ("kuryr-appcred", &["groups::", "lists::", "lookups::", "ports::"])] {
+        let mut command = on_lab("kuryr-openstack", "contract");
+        command.env(RUNNER, control_runner()).env("OS_CLIENT_CONFIG_FILE", openstack::clouds_file(&lab));
+        tally.tests(
+            &format!("OpenStack contract as {cloud}"),
+            with_args(command.env("KURYR_CONTRACT_CLOUD", cloud), args, filters),
+        );
     }
-    tally.tests(title, command.args(test_args));
 }
 
-fn filtered<'a>(cargo: &'a mut Command, args: &Args) -> &'a mut Command {
+/// The lab with packets; the controller on the lab's API server and Neutron, while the lab's own Kuryr stands aside; the
+/// daemon on an API server of its own.
+fn integration(tally: &mut Tally, args: &Args) {
+    let one_by_one = &["--test-threads=1"];
+    tally.tests("the lab itself", with_args(&mut on_lab("kuryr-lab", "live"), args, &[]));
+    tally.check("the lab's own Kuryr stands aside", || kuryr_parts().iter().try_for_each(|part| Lab::open()?.stop(part)));
+    let command = &mut on_lab("kuryr-controller", "integration");
+    tally.tests("the controller", with_args(command.env(RUNNER, control_runner()), args, one_by_one));
+    tally.check("the lab's own Kuryr comes back", || kuryr_parts().iter().try_for_each(|part| Lab::open()?.start(part)));
+    tally.tests("the daemon", with_args(&mut on_lab("kuryr-daemon", "api_server"), args, &[]));
+}
+
+fn kuryr_parts() -> Vec<String> {
+    let nodes = Lab::open().map(|lab| lab.nodes().collect::<Vec<_>>()).unwrap_or_default();
+    let daemons = nodes.into_iter().map(|node| format!("kuryr-daemon@{}", kuryr_lab::node_name(node)));
+    std::iter::once("kuryr-controller".to_owned()).chain(daemons).collect()
+}
+
+/// A test of `package` that is behind its feature `lab`.
+fn on_lab(package: &str, test: &str) -> Command {
+    cargo(&["test", "--package", package, "--features", "lab", "--no-fail-fast", "--test", test])
+}
+
+/// Adds the test program's own arguments; a filter of the user's goes before ours.
+fn with_args<'a>(cargo: &'a mut Command, args: &Args, test_args: &[&str]) -> &'a mut Command {
+    cargo.arg("--");
     match &args.filter {
-        Some(filter) => cargo.args(["--", filter]),
-        None => cargo,
+        Some(filter) => cargo.arg(filter).args(test_args.iter().filter(|arg| arg.starts_with("--"))),
+        None => cargo.args(test_args),
     }
 }
 

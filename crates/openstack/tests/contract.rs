@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask test` runs them in the lab. By hand, in a network namespace from which the cloud can be reached:
 //! `OS_CLIENT_CONFIG_FILE=/path/clouds.yaml KURYR_CONTRACT_CLOUD=admin nsenter --net=/run/netns/kuryr-control cargo test -p
-//! kuryr-openstack --test contract`
+//! kuryr-openstack --features lab --test contract`
 //!
 //! The cloud must be an administrator's that logs in with a password (users, quotas). All tests but those of `auth` and
 //! `exhausted` also run with the credentials that Kuryr itself has: `KURYR_CONTRACT_CLOUD=kuryr-appcred ... -- groups::
