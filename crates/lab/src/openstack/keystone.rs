@@ -1,8 +1,14 @@
 //! Keystone: identities, tokens and the catalogue.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    io::Read,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use base64::prelude::{BASE64_URL_SAFE, Engine};
 
 use super::{
     PASSWORD,
@@ -16,6 +22,9 @@ use crate::{
 };
 
 const PORT: u16 = 5000;
+
+/// The keys of tokens and of stored credentials.
+const KEY_REPOSITORIES: [&str; 2] = ["fernet-keys", "credential-keys"];
 
 /// Keystone without the version in its path.
 pub(super) fn base_url() -> String {
@@ -36,13 +45,13 @@ fn config_file(lab: &Lab) -> PathBuf {
 }
 
 fn config(lab: &Lab) -> Ini {
-    let keys = |name| dir(lab).join(name).display().to_string();
+    let [fernet, credential] = KEY_REPOSITORIES.map(|name| dir(lab).join(name).display().to_string());
     Ini::new()
         .section("DEFAULT", [("use_stderr", "true"), ("transport_url", "fake://")])
         .section("database", [("connection", schema::database_url(lab, "keystone"))])
         .section("token", [("provider", "fernet"), ("expiration", "86400")])
-        .section("fernet_tokens", [("key_repository", keys("fernet-keys"))])
-        .section("credential", [("key_repository", keys("credential-keys"))])
+        .section("fernet_tokens", [("key_repository", fernet)])
+        .section("credential", [("key_repository", credential)])
         // The cheapest hash that Keystone accepts: the real ones cost a quarter of a second per login.
         .section("identity", [("password_hash_rounds", "4")])
         .section("cache", [("enabled", "true"), ("backend", "dogpile.cache.memory")])
@@ -63,36 +72,53 @@ impl Component for Schema {
 
     fn prepare(&self, lab: &Lab) -> Result<()> {
         files::write_if_changed(&config_file(lab), config(lab).text())?;
-        let config = config_file(lab).display().to_string();
-        schema::migrate(lab, "keystone", "keystone-manage", &["--config-file", &config, "db_sync"])?;
-        let marker = lab.state().join("mysql").join("keystone.bootstrapped");
-        if marker.exists() {
-            return Ok(());
+        for repository in KEY_REPOSITORIES {
+            make_keys(&dir(lab).join(repository))?;
         }
-        let manage = |args: &[&str]| {
-            let mut all = vec!["--config-file", &config];
-            all.extend(args);
-            python::run_script(lab, "keystone-manage", &all, &lab.log_file("keystone-schema"))
-        };
-        for keys in ["fernet_setup", "credential_setup"] {
-            manage(&[keys, "--keystone-user", "root", "--keystone-group", "root"])?;
-        }
-        let url = url();
-        manage(&[
-            "bootstrap",
-            "--bootstrap-password",
-            PASSWORD,
-            "--bootstrap-region-id",
-            "RegionOne",
-            "--bootstrap-admin-url",
-            &url,
-            "--bootstrap-internal-url",
-            &url,
-            "--bootstrap-public-url",
-            &url,
-        ])?;
-        files::write_if_changed(&marker, "").map(drop)
+        schema::ensure(lab, "keystone", |log| bootstrap(lab, log))
     }
+}
+
+/// Makes the tables, and in them the user `admin`, its project, the usual roles and Keystone's own endpoints.
+fn bootstrap(lab: &Lab, log: &Path) -> Result<()> {
+    let config = config_file(lab).display().to_string();
+    python::run_script(lab, "keystone-manage", &["--config-file", &config, "db_sync"], log)?;
+    let url = url();
+    let arguments = [
+        "--config-file",
+        &config,
+        "bootstrap",
+        "--bootstrap-password",
+        PASSWORD,
+        "--bootstrap-region-id",
+        "RegionOne",
+        "--bootstrap-admin-url",
+        &url,
+        "--bootstrap-internal-url",
+        &url,
+        "--bootstrap-public-url",
+        &url,
+    ];
+    python::run_script(lab, "keystone-manage", &arguments, log)
+}
+
+/// Makes the two keys of a key repository unless they are there: the next one, `0`, and the one in use, `1`. The commands
+/// `fernet_setup` and `credential_setup` would do the same in several seconds.
+fn make_keys(repository: &Path) -> Result<()> {
+    fs::create_dir_all(repository).with_context(|| format!("making {}", repository.display()))?;
+    fs::set_permissions(repository, fs::Permissions::from_mode(0o700))
+        .context("closing the key repository to others")?;
+    for name in ["0", "1"] {
+        let path = repository.join(name);
+        if path.exists() {
+            continue;
+        }
+        let mut key = [0; 32];
+        let mut source = fs::File::open("/dev/urandom").context("opening /dev/urandom")?;
+        source.read_exact(&mut key).context("reading random bytes")?;
+        files::write_if_changed(&path, &BASE64_URL_SAFE.encode(key))?;
+    }
+    Ok(())
 }
 
 /// The API server.

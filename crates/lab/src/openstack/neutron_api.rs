@@ -150,7 +150,7 @@ impl Component for Schema {
         let mut arguments = config_arguments(lab);
         arguments.extend(["upgrade".into(), "heads".into()]);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        schema::migrate(lab, "neutron", "neutron-db-manage", &arguments)
+        schema::ensure(lab, "neutron", |log| python::run_script(lab, "neutron-db-manage", &arguments, log))
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::{
     config::{Ini, service_credentials, unlimited},
-    schema,
+    python, schema,
     uwsgi::{self, Application},
 };
 use crate::{
@@ -103,7 +103,8 @@ impl Component for Schema {
         let locks = lab.state().join("octavia/lock");
         std::fs::create_dir_all(&locks).with_context(|| format!("making {}", locks.display()))?;
         let file = file.display().to_string();
-        schema::migrate(lab, "octavia", "octavia-db-manage", &["--config-file", &file, "upgrade", "head"])
+        let arguments = ["--config-file", &file, "upgrade", "head"];
+        schema::ensure(lab, "octavia", |log| python::run_script(lab, "octavia-db-manage", &arguments, log))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result, bail};
 
 use super::{octavia_api, python};
-use crate::engine::{CONTROL, Component, Lab, Program};
+use crate::engine::{CONTROL, Component, Lab, Program, Stop};
 
 fn sockets(lab: &Lab) -> impl Iterator<Item = PathBuf> {
     let dir = octavia_api::socket_dir(lab);
@@ -49,6 +49,11 @@ impl Component for DriverAgent {
             Some(path) => bail!("{} is not there yet", path.display()),
             None => Ok(()),
         }
+    }
+
+    /// It waits for children that have ended already; there is nothing that it could lose.
+    fn stop(&self) -> Stop {
+        Stop { patience: Duration::from_secs(2), ..Stop::default() }
     }
 
     fn patience(&self) -> Duration {
