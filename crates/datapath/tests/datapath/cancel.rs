@@ -1,6 +1,7 @@
 //! A plug that is cancelled anywhere leaves nothing.
 
 use crate::fixture::{Node, Pod, eventually};
+use futures::FutureExt;
 use kuryr_datapath::{Attachment, Driver};
 use std::{future::Future, pin::pin, task::Poll, time::Duration};
 use tokio::time::timeout;
@@ -62,6 +63,18 @@ async fn cancelled_at_any_turn_of_the_runtime() {
         }
         nothing_left(&node, &format!("cancelled after {turns} turns")).await;
     }
+}
+
+#[tokio::test]
+async fn a_success_that_nobody_heard_of_is_undone() {
+    let node = Node::new();
+    let pod = Pod::new(11);
+    let mut plug = node.ovs.plug(&pod.attachment);
+    assert!((&mut plug).now_or_never().is_none());
+    // The work goes on without the caller's polling, to its end.
+    while !node.ovs.check(&pod.attachment).await.unwrap().is_empty() {}
+    drop(plug);
+    nothing_left(&node, "the answer was not taken").await;
 }
 
 #[tokio::test]
