@@ -37,16 +37,14 @@ impl Component for Objects {
     }
 }
 
-/// All YAML files of the directory and of `crds` in it, as one text.
+/// The definitions of all kinds, then the rights: one text.
 fn documents(deploy: &Path) -> Result<String> {
-    let mut files = Vec::new();
-    for dir in [deploy.join("crds"), deploy.to_owned()] {
-        let entries = fs::read_dir(&dir).with_context(|| format!("reading {}", dir.display()))?;
-        let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        found.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-        found.sort();
-        files.extend(found);
-    }
+    let crds = deploy.join("crds");
+    let entries = fs::read_dir(&crds).with_context(|| format!("reading {}", crds.display()))?;
+    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    files.extend(["rbac.yaml", "admission.yaml"].map(|name| deploy.join(name)));
     let mut text = String::new();
     for file in files {
         text.push_str("\n---\n");
