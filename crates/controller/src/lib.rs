@@ -189,6 +189,8 @@ async fn operate(prepared: Prepared, admin: &Admin, runtime: Runtime) -> Result<
     spawn(&mut parts, "audit", audit(context.clone(), watching.clone()));
 
     let result = tokio::select! {
+        // First: loops that end because of it have not crashed.
+        biased;
         () = runtime.shutdown.cancelled() => Ok(()),
         Some(ended) = parts.join_next() => Err(crashed(ended)),
         Some(ended) = workers.join_next() => Err(crashed(ended)),

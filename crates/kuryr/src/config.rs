@@ -143,3 +143,76 @@ fn key_at(line: &str, column: usize) -> &str {
         None => after.split(|c| !is_key(c)).next().unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example that is shipped.
+    const EXAMPLE: &str = include_str!("../../../deploy/kuryr.yaml");
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("kuryr.yaml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_example_is_a_configuration_and_its_comments_are_the_defaults() {
+        let example = parse(EXAMPLE).unwrap();
+        example.controller_settings().unwrap();
+        // Every commented setting, put in force, changes nothing but what has no default.
+        let in_force: String = EXAMPLE.lines().map(|line| uncommented(line) + "\n").collect();
+        let all = parse(&in_force).unwrap();
+        assert_eq!(all.controller, example.controller);
+        assert_eq!(all.node_port, example.node_port);
+        assert_eq!(all.openstack, OpenStack { clouds_file: all.openstack.clouds_file.clone(), ..example.openstack });
+        let node_name = all.daemon.node_name.clone();
+        assert_eq!(all.daemon, kuryr_daemon::Settings { node_name, ..example.daemon });
+    }
+
+    /// A line whose comment is a setting (`# key: value` or `# key:`, the key in lower case) without the comment sign.
+    fn uncommented(line: &str) -> String {
+        let Some((indent, comment)) = line.split_once("# ") else { return line.to_owned() };
+        let key = comment.split_once(':').map_or("", |(key, _)| key.trim());
+        let is_key = !key.is_empty() && key.chars().all(char::is_alphanumeric) && key.starts_with(char::is_lowercase);
+        if is_key && indent.trim().is_empty() { format!("{indent}{comment}") } else { line.to_owned() }
+    }
+
+    #[test]
+    fn a_mistake_is_told_in_one_line_with_file_line_and_key() {
+        for (text, line) in [
+            (
+                "cluster: lab\nclouds: x\n",
+                "kuryr.yaml:2:1: unknown field `clouds`, expected one of cluster, openstack, pods, nodePort, controller, daemon",
+            ),
+            (
+                "pods:\n  subnet: [a]\n",
+                "kuryr.yaml:2:3: unknown field `subnet`, expected one of subnets, securityGroups",
+            ),
+            ("pods: {subnets: a}\n", "kuryr.yaml:1:17: `subnets`: expected sequence start"),
+            ("controller:\n  listen: here\n", "kuryr.yaml:2:11: `listen`: invalid socket address syntax"),
+            ("controller:\n  concurrency:\n    pods: many\n", "kuryr.yaml:3:11: `pods`: invalid u16"),
+            ("daemon:\n  socet: /run/x\n", "kuryr.yaml:2:3: unknown field `socet`"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.starts_with(line), "{error}\n{line}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_the_controller_lacks_is_named() {
+        let lacks = |text: &str| parse(text).unwrap().controller_settings().unwrap_err().to_string();
+        assert!(lacks("pods: {subnets: [a]}").contains("`cluster`"));
+        assert!(lacks("cluster: lab").contains("`pods`"));
+        assert!(lacks("{cluster: lab, pods: {subnets: []}}").contains("`pods.subnets`"));
+        assert!(lacks("{cluster: ' ', pods: {subnets: [a]}}").contains("`cluster`"));
+        let no_workers = "{cluster: lab, pods: {subnets: [a]}, controller: {concurrency: {ports: 0}}}";
+        assert!(lacks(no_workers).contains("`controller.concurrency.ports`"));
+    }
+
+    #[test]
+    fn a_daemon_needs_no_cloud_and_an_empty_section_is_none() {
+        let config = parse("daemon:\ncontroller:\n").unwrap();
+        assert_eq!(config, Config::default());
+    }
+}
