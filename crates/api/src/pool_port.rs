@@ -118,6 +118,7 @@ pub struct KuryrPoolPortStatus {
     pub name_servers: Vec<IpAddr>,
     /// The network's MTU, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 68, max = 65535), extend("format" = "int32"))]
     pub mtu: Option<u32>,
     /// Ids of the security groups that the port has, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -104,6 +104,7 @@ pub struct InterfaceStatus {
     #[schemars(length(max = 16), with = "Vec<String>")]
     pub name_servers: Vec<IpAddr>,
     /// The network's MTU, in bytes.
+    #[schemars(range(min = 68, max = 65535), extend("format" = "int32"))]
     pub mtu: u32,
     /// How the node connects the interface.
     pub binding: Binding,
@@ -117,6 +118,7 @@ pub struct Address {
     #[schemars(with = "String")]
     pub ip: IpAddr,
     /// Length of its subnet's prefix, in bits.
+    #[schemars(range(min = 0, max = 128), extend("format" = "int32"))]
     pub prefix_length: u8,
     /// The subnet's gateway, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
