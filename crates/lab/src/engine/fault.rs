@@ -98,6 +98,11 @@ impl Lab {
         if process::signal(self, name, Signal::SIGSTOP) == 0 {
             bail!("{name} can't be paused: it does not run");
         }
+        // The signal only asks; a thread that is inside the kernel stands still when it comes out.
+        let still = |pid: &i32| Stat::of(*pid).is_none_or(|stat| stat.state == 'T');
+        if !process::holds_within(GONE, || process::members(self, name).iter().all(still)) {
+            bail!("{name} goes on in spite of SIGSTOP");
+        }
         Ok(())
     }
 
