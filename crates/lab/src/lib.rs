@@ -1,7 +1,9 @@
 //! A real cloud and a real cluster on one machine, in network namespaces, for tests and demos.
 //!
 //! * [`engine`]: what a component is, in which order components start, how they are watched, broken and stopped;
-//! * [`openstack`], [`node`]: the cloud (OVN, Keystone, Neutron, Octavia) and the nodes with Open vSwitch.
+//! * [`openstack`], [`node`]: the cloud (OVN, Keystone, Neutron, Octavia) and the nodes with Open vSwitch;
+//! * [`install`], [`kubernetes`], [`kuryr`]: what is downloaded and built, the cluster, and Kuryr's own processes;
+//! * [`registry`]: all components by name.
 //!
 //! Each component stands in one file: how it is configured, started, known to be ready, stopped.
 
