@@ -1,6 +1,11 @@
 //! A node's container runtime: containerd with files, sockets and images of its own.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    fs,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
@@ -13,6 +18,9 @@ use crate::{
 
 /// The namespace of containerd in which the kubelet's containers are.
 const CRI: &str = "k8s.io";
+
+/// Where the containers' shims have their sockets, whatever containerd they belong to.
+const SHIM_SOCKETS: &str = "/run/containerd/s";
 
 /// containerd of one node.
 pub struct Containerd(pub u32);
@@ -58,6 +66,10 @@ disabled_plugins = [
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
   stream_server_address = "127.0.0.1"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      Root = "{state}/runc"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{bin}"
     conf_dir = "{conf}"
@@ -83,7 +95,7 @@ disabled_plugins = [
         let imported = node_state(lab, self.0).join("image");
         let present = shell::run(self.ctr(lab).args(["images", "list", "--quiet"]))?;
         let here = [AGNHOST_IMAGE, PAUSE_IMAGE].iter().all(|name| present.lines().any(|line| line == *name));
-        if here && std::fs::read_to_string(&imported).is_ok_and(|path| path == archive.to_string_lossy()) {
+        if here && fs::read_to_string(&imported).is_ok_and(|path| path == archive.to_string_lossy()) {
             return Ok(());
         }
         shell::run(self.ctr(lab).args(["images", "import"]).arg(&archive)).context("importing the pods' image")?;
@@ -121,5 +133,38 @@ impl Component for Containerd {
 
     fn started(&self, lab: &Lab) -> Result<()> {
         self.import(lab)
+    }
+
+    fn cleanup(&self, _lab: &Lab) -> Result<()> {
+        remove_dead_sockets(Path::new(SHIM_SOCKETS))
+    }
+}
+
+/// Removes the sockets on which nobody listens any more: what killed shims leave.
+fn remove_dead_sockets(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let refused = |e: std::io::Error| e.kind() == std::io::ErrorKind::ConnectionRefused;
+        if UnixStream::connect(entry.path()).is_err_and(refused) {
+            fs::remove_file(entry.path()).with_context(|| format!("removing {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn only_sockets_without_a_listener_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let _living = UnixListener::bind(path("living")).unwrap();
+        drop(UnixListener::bind(path("dead")).unwrap());
+        remove_dead_sockets(dir.path()).unwrap();
+        assert!(path("living").exists());
+        assert!(!path("dead").exists());
     }
 }

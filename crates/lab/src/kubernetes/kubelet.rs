@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::{DNS_SERVICE, DOMAIN, containerd::Containerd, kubeconfig_of, kubectl::kubectl, node_state, pki};
+use super::{DNS_SERVICE, DOMAIN, cgroups, containerd::Containerd, kubeconfig_of, kubectl::kubectl, node_state, pki};
 use crate::{
     engine::{Component, Lab, Program, files, node_name, node_netns, probe, shell},
     install::Artefacts,
@@ -49,6 +49,7 @@ impl Kubelet {
             "registryPullQPS": 0,
             // Several kubelets share the machine's cgroups, which may be of version 1, and its disk.
             "cgroupDriver": "cgroupfs",
+            "cgroupRoot": cgroups::root(self.0),
             "failCgroupV1": false,
             "cgroupsPerQOS": false,
             "enforceNodeAllocatable": [],
@@ -83,6 +84,7 @@ impl Component for Kubelet {
             .arg(format!("--hostname-override={name}"))
             .arg(format!("--node-ip={}", node_address(self.0)))
             .arg(format!("--root-dir={}", node_state(lab, self.0).join("kubelet").display()))
+            .arg(format!("--cert-dir={}", node_state(lab, self.0).join("kubelet-pki").display()))
             .config(file)
             .netns(node_netns(self.0));
         Ok(Some(program))
@@ -97,5 +99,9 @@ impl Component for Kubelet {
             bail!("{name} is not registered yet")
         }
         Ok(())
+    }
+
+    fn cleanup(&self, _lab: &Lab) -> Result<()> {
+        cgroups::remove(self.0)
     }
 }

@@ -1,6 +1,7 @@
 //! The cluster: etcd, the Kubernetes control plane and CoreDNS in `kuryr-control`; containerd and a kubelet on every node.
 
 mod apiserver;
+mod cgroups;
 mod cni;
 mod containerd;
 mod controller_manager;
