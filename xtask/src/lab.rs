@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use kuryr_lab::{
     CONTROL, Lab, Options,
     engine::{self, State},
@@ -75,6 +75,11 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Give all nodes another pod network, from their next pods on.
+    Network {
+        /// Which one.
+        network: Network,
+    },
     /// End a component with SIGKILL; nothing starts it again.
     Kill {
         /// The component.
@@ -97,6 +102,27 @@ pub enum Command {
     },
 }
 
+/// The pod networks that nodes can have.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Network {
+    /// Kuryr.
+    Kuryr,
+    /// A plain bridge on each node: for comparisons.
+    Bridge,
+    /// None: only pods of the host's network run.
+    None,
+}
+
+impl From<Network> for NodeNetwork {
+    fn from(network: Network) -> Self {
+        match network {
+            Network::Kuryr => Self::Kuryr,
+            Network::Bridge => Self::Bridge,
+            Network::None => Self::None,
+        }
+    }
+}
+
 /// Does what the command line asks for.
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
@@ -111,6 +137,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Exec { place, command } => return exec(&place, &command),
         Command::Kubectl { arguments } => return finish(kubernetes::kubectl(&Lab::open()?)?.args(arguments)),
         Command::Openstack { arguments } => return openstack(&arguments),
+        Command::Network { network } => kuryr::use_network(&Lab::open()?, network.into())?,
         Command::Kill { component } => Lab::open()?.kill(&component)?,
         Command::Pause { component } => Lab::open()?.pause(&component)?,
         Command::Resume { component } => Lab::open()?.resume(&component)?,
