@@ -29,7 +29,10 @@ use node::Node;
 use server::Socket;
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 /// Why the daemon ended, or didn't start.
 #[derive(Debug, thiserror::Error)]
@@ -99,8 +102,8 @@ pub async fn run_with(
         duty::start(HostPortDuty, &node, &stop_parts, &mut parts),
     ];
     let admin = admin::Admin { node: Arc::clone(&node), beats };
-    let mut admin = tokio::spawn(admin::serve(admin_listener, admin, stop_parts.clone()));
-    let mut calls = tokio::spawn(socket.serve(Arc::clone(&node), shutdown.clone()));
+    let mut admin = AbortOnDropHandle::new(tokio::spawn(admin::serve(admin_listener, admin, stop_parts.clone())));
+    let mut calls = AbortOnDropHandle::new(tokio::spawn(socket.serve(Arc::clone(&node), shutdown.clone())));
     tracing::info!(node = node.settings.node_name, socket = %node.settings.socket.display(), %address, "serving");
     let mut outcome = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
@@ -125,7 +128,7 @@ pub async fn run_with(
 }
 
 /// Waits for the connections, and for the work that their calls began.
-async fn drain(node: &Node, calls: &mut tokio::task::JoinHandle<io::Result<()>>) -> Result<(), Error> {
+async fn drain(node: &Node, calls: &mut AbortOnDropHandle<io::Result<()>>) -> Result<(), Error> {
     let ended = calls.await;
     node.tasks.close();
     node.tasks.wait().await;

@@ -21,6 +21,9 @@ use serde_json::json;
 use std::{collections::HashMap, sync::Arc};
 use tokio::time::{Duration, Instant};
 
+/// Reason of the conditions when an interface that was there isn't any more.
+const INTERFACE_MISSING: &str = "InterfaceMissing";
+
 /// Reports what became of the KuryrPorts' interfaces.
 #[derive(Default)]
 pub struct Report {
@@ -56,7 +59,7 @@ impl Duty for Report {
             by_pod.entry(&interface.pod.uid).or_default().push(interface);
         }
         let facts: Vec<_> = ports.iter().zip(busy).map(|(port, busy)| facts(node, port, busy, &by_pod)).collect();
-        let missing = ports.iter().zip(&facts).filter(|(_, facts)| facts.said_plugged && facts.attached < facts.wanted);
+        let missing = ports.iter().zip(&facts).filter(|(port, facts)| is_missing(port, facts));
         let missing = self.missing.update(missing.filter_map(|(port, _)| port.uid()), Instant::now());
         node.metrics.missing.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));
         let missing_for = |port: &GuardedPort| port.uid().and_then(|uid| missing.get(&uid).copied());
@@ -101,6 +104,12 @@ fn facts(node: &Node, port: &GuardedPort, busy: bool, by_pod: &HashMap<&str, Vec
     }
 }
 
+/// Whether an interface that was there isn't any more. One that never was is on its way.
+fn is_missing(port: &GuardedPort, facts: &PlugFacts) -> bool {
+    let said_missing = port.conditions().iter().any(|c| c.type_ == PLUGGED && c.reason == INTERFACE_MISSING);
+    facts.attached < facts.wanted && (facts.said_plugged || said_missing)
+}
+
 /// The conditions of a state.
 fn wanted(state: PlugState, node: &str) -> Vec<Wanted> {
     let condition = |type_, status, reason, message: String| Wanted { type_, status: Some(status), reason, message };
@@ -118,7 +127,7 @@ fn wanted(state: PlugState, node: &str) -> Vec<Wanted> {
         PlugState::Missing => {
             let why = format!("The interface is missing on node {node}; delete the pod if it doesn't recover.");
             let both = [PLUGGED, READY];
-            both.map(|type_| condition(type_, false, "InterfaceMissing", why.clone())).into()
+            both.map(|type_| condition(type_, false, INTERFACE_MISSING, why.clone())).into()
         }
     }
 }

@@ -1,0 +1,293 @@
+//! etcd, kube-apiserver, and what the absent parts of a cluster would write.
+
+use crate::support::{PATIENCE, until};
+use k8s_openapi::{
+    api::core::v1::{Namespace, Pod},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, Config,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use kuryr_api::{KuryrPoolPort, KuryrPort, conditions};
+use kuryr_core::names::{INTERFACE_FINALIZER, kuryr_port};
+use serde_json::{Value, json};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// The namespace of all pods.
+pub const NAMESPACE: &str = "shop";
+
+const TOKEN: &str = "kuryr-daemon-test";
+
+/// The servers, as long as this lives.
+pub struct Servers {
+    children: Vec<Child>,
+    folder: TempDir,
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for child in self.children.iter_mut().rev() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Servers {
+    /// Starts them in a network namespace of their own. Must be called before there are other threads.
+    pub fn start() -> Result<Self, String> {
+        let (etcd, apiserver) = (find_etcd()?, find_apiserver()?);
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+            .map_err(|error| format!("can't make a network namespace ({error}): root is needed"))?;
+        run("ip", &["link", "set", "lo", "up"])?;
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let mut servers = Self { children: Vec::new(), folder };
+        let path = |name: &str| servers.folder.path().join(name).display().to_string();
+        let (data, key, tokens, certs) = (path("etcd"), path("sa.key"), path("tokens.csv"), path("certs"));
+        run("openssl", &["genrsa", "-out", &key, "2048"])?;
+        fs::write(&tokens, format!("{TOKEN},admin,admin,system:masters\n")).map_err(|error| error.to_string())?;
+        servers.spawn(&etcd, &["--data-dir", &data, "--unsafe-no-fsync"])?;
+        servers.spawn(
+            &apiserver,
+            &[
+                "--etcd-servers=http://127.0.0.1:2379",
+                "--service-cluster-ip-range=10.96.0.0/16",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                &format!("--service-account-key-file={key}"),
+                &format!("--service-account-signing-key-file={key}"),
+                &format!("--cert-dir={certs}"),
+                &format!("--token-auth-file={tokens}"),
+                "--authorization-mode=AlwaysAllow",
+                "--disable-admission-plugins=ServiceAccount",
+                "--advertise-address=127.0.0.1",
+                "--bind-address=127.0.0.1",
+                "--secure-port=6443",
+            ],
+        )?;
+        servers.wait()?;
+        Ok(servers)
+    }
+
+    fn spawn(&mut self, program: &Path, args: &[&str]) -> Result<(), String> {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let log = File::create(self.log(&name)).map_err(|error| error.to_string())?;
+        // Whatever ends the test ends them too.
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program)
+            .args(args)
+            .stdout(log.try_clone().map_err(|error| error.to_string())?)
+            .stderr(log);
+        self.children.push(command.spawn().map_err(|error| format!("can't start {}: {error}", program.display()))?);
+        Ok(())
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+
+    /// Waits until the API server listens; what is missing then, the first requests wait for.
+    fn wait(&mut self) -> Result<(), String> {
+        let give_up = Instant::now() + Duration::from_secs(60);
+        while std::net::TcpStream::connect("127.0.0.1:6443").is_err() {
+            for child in &mut self.children {
+                if child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                    let log = fs::read_to_string(self.folder.path().join("kube-apiserver.log")).unwrap_or_default();
+                    let last: Vec<_> = log.lines().rev().take(3).collect();
+                    return Err(format!("etcd or kube-apiserver ended: {}", last.join(" | ")));
+                }
+            }
+            if Instant::now() > give_up {
+                return Err("kube-apiserver doesn't listen after 60 s".to_owned());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// The cluster as the scenario of one node sees it.
+    pub async fn cluster(&self, node: String) -> Cluster {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "t",
+            "clusters": [{"name": "t", "cluster": {"server": "https://127.0.0.1:6443", "insecure-skip-tls-verify": true}}],
+            "users": [{"name": "t", "user": {"token": TOKEN}}],
+            "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}],
+        });
+        let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        let cluster = Cluster { client: Client::try_from(config).unwrap(), node };
+        cluster.prepare().await;
+        cluster
+    }
+}
+
+fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(args).output().map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+fn find_etcd() -> Result<PathBuf, String> {
+    let named = std::env::var_os("KURYR_TEST_ETCD").map_or_else(|| PathBuf::from("/usr/bin/etcd"), PathBuf::from);
+    let missing = || format!("{} doesn't exist; `cargo xtask lab up` installs etcd", named.display());
+    named.is_file().then(|| named.clone()).ok_or_else(missing)
+}
+
+/// The newest one in the lab's cache, unless another one is named.
+fn find_apiserver() -> Result<PathBuf, String> {
+    if let Some(named) = std::env::var_os("KURYR_TEST_KUBE_APISERVER") {
+        return Ok(named.into());
+    }
+    let cache =
+        std::env::var_os("KURYR_LAB_CACHE").map_or_else(|| PathBuf::from("/var/cache/kuryr-lab"), PathBuf::from);
+    let entries = fs::read_dir(&cache).into_iter().flatten().flatten();
+    let found = entries.map(|entry| entry.path().join("kube-apiserver")).filter(|program| program.is_file());
+    found.max_by_key(|program| fs::metadata(program).and_then(|meta| meta.modified()).ok()).ok_or_else(|| {
+        format!(
+            "no kube-apiserver in {}; `cargo xtask lab up` installs one, or set KURYR_TEST_KUBE_APISERVER",
+            cache.display()
+        )
+    })
+}
+
+/// The API, and the node of one scenario.
+#[derive(Clone)]
+pub struct Cluster {
+    pub client: Client,
+    pub node: String,
+}
+
+impl Cluster {
+    pub fn ports(&self) -> Api<KuryrPort> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    pub fn pool_ports(&self) -> Api<KuryrPoolPort> {
+        Api::all(self.client.clone())
+    }
+
+    pub fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    /// The kinds and the namespace. They stay from one scenario to the next.
+    async fn prepare(&self) {
+        let params = PatchParams::apply("test").force();
+        let crds = Api::<CustomResourceDefinition>::all(self.client.clone());
+        for crd in kuryr_api::all_crds() {
+            let name = crd.metadata.name.clone().unwrap();
+            until("the API server", || async { crds.patch(&name, &params, &Patch::Apply(&crd)).await.is_ok() }).await;
+        }
+        let namespaces = Api::<Namespace>::all(self.client.clone());
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+        namespaces.patch(NAMESPACE, &params, &Patch::Apply(&namespace)).await.unwrap();
+        until("the kinds", || async { self.ports().list(&Default::default()).await.is_ok() }).await;
+        until("the kinds", || async { self.pool_ports().list(&Default::default()).await.is_ok() }).await;
+    }
+
+    /// A name that no other scenario has.
+    pub fn named(&self, name: &str) -> String {
+        format!("{name}-{}", self.node)
+    }
+
+    /// The scheduler has bound a pod. Gives its uid.
+    pub async fn pod(&self, name: &str, annotations: Value) -> String {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "annotations": annotations},
+            "spec": {"nodeName": self.node, "containers": [{"name": "c", "image": "i"}]},
+        });
+        let made = self.pods().create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+        made.metadata.uid.unwrap()
+    }
+
+    /// The kubelet, or a force deletion, has removed the pod's object.
+    pub async fn remove_pod(&self, name: &str) {
+        self.pods().delete(name, &DeleteParams::default().grace_period(0)).await.unwrap();
+        until("the pod's end", || async { self.pods().get_opt(name).await.unwrap().is_none() }).await;
+    }
+
+    /// The controller has made the pod's KuryrPort. Gives its name.
+    pub async fn claim(&self, pod: &str, uid: &str) -> String {
+        let name = kuryr_port(pod, uid);
+        let port = json!({
+            "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPort",
+            "metadata": {"name": name, "finalizers": ["example.com/first", INTERFACE_FINALIZER]},
+            "spec": {"podName": pod, "podUid": uid, "nodeName": self.node, "interfaces": [{"name": "eth0"}]},
+        });
+        self.ports().create(&PostParams::default(), &serde_json::from_value(port).unwrap()).await.unwrap();
+        // Another one's finalizer first: the daemon takes off its own, wherever it stands, and then the other goes.
+        name
+    }
+
+    /// The controller has allocated the addresses, or says why not.
+    pub async fn allocate(&self, name: &str, allocated: bool, reason: &str, message: &str) {
+        let status = if allocated { "True" } else { "False" };
+        let mut patch = json!({
+            "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPort", "metadata": {"name": name},
+            "status": {"conditions": [{"type": conditions::ALLOCATED, "status": status, "reason": reason,
+                                       "message": message, "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
+        });
+        if allocated {
+            patch["status"]["interfaces"] = json!([{
+                "name": "eth0", "poolPort": "p", "portId": format!("port-of-{name}"), "macAddress": "fa:16:3e:00:00:07",
+                "addresses": [{"ip": "10.244.0.7", "prefixLength": 16, "gateway": "10.244.0.1", "subnetId": "s"}],
+                "routes": [{"destination": "0.0.0.0/0", "gateway": "10.244.0.1"}],
+                "mtu": 1442, "binding": {"kind": "OVS"},
+            }]);
+        }
+        let params = PatchParams::apply(kuryr_api::CONTROLLER).force();
+        self.ports().patch_status(name, &params, &Patch::Apply(&patch)).await.unwrap();
+    }
+
+    /// The KuryrPort's deletion begins.
+    pub async fn delete_claim(&self, name: &str) {
+        self.ports().delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// The KuryrPort's finalizers. None: it is gone.
+    pub async fn finalizers(&self, name: &str) -> Option<Vec<String>> {
+        Some(self.ports().get_opt(name).await.unwrap()?.metadata.finalizers.unwrap_or_default())
+    }
+
+    /// Waits until the node has confirmed that the interface is gone.
+    pub async fn confirmed(&self, name: &str) {
+        until("the node's confirmation", || async {
+            self.finalizers(name).await.is_none_or(|all| !all.iter().any(|one| one == INTERFACE_FINALIZER))
+        })
+        .await;
+        assert_eq!(self.finalizers(name).await.unwrap(), ["example.com/first"], "other finalizers are others'");
+    }
+
+    /// Waits until a condition of the KuryrPort says so.
+    pub async fn condition(&self, name: &str, type_: &str, status: &str, reason: &str) {
+        until(&format!("condition {type_}={status} ({reason})"), || async {
+            let port = self.ports().get(name).await.unwrap();
+            port.status
+                .unwrap_or_default()
+                .conditions
+                .iter()
+                .any(|c| c.type_ == type_ && c.status == status && c.reason == reason)
+        })
+        .await;
+    }
+
+    /// Watches for as long as a few rounds of the daemon take whether something stays as it is.
+    pub async fn stays<T: PartialEq + std::fmt::Debug, F: Future<Output = T>>(&self, mut look: impl FnMut() -> F) {
+        let (before, end) = (look().await, Instant::now() + Duration::from_secs(3).min(PATIENCE));
+        while Instant::now() < end {
+            assert_eq!(look().await, before);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A switch in memory. Like the OVSDB it outlives the daemon.
+
+use futures::{FutureExt, future::BoxFuture};
+use kuryr_daemon::HostPort;
+use kuryr_datapath::{
+    Attached, Attachment, Difference, Driver, Error, PodRef, Result, Stale, StaleReason,
+    ovs::{NodePortSpec, NodePortStatus},
+};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
+use tokio::sync::watch;
+
+/// What is in the switch, and how it behaves.
+#[derive(Default)]
+struct World {
+    attached: Vec<Attached>,
+    stale: Vec<Stale>,
+    host_port: Option<NodePortSpec>,
+    plugs: usize,
+    /// Sandboxes whose plug doesn't end.
+    slow: HashSet<String>,
+    /// Whether ports become ready by themselves.
+    not_ready: bool,
+    down: bool,
+}
+
+/// The switch.
+pub struct FakeSwitch {
+    world: Mutex<World>,
+    changed: watch::Sender<bool>,
+}
+
+impl FakeSwitch {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { world: Mutex::default(), changed: watch::Sender::new(true) })
+    }
+
+    pub fn live(&self) -> watch::Receiver<bool> {
+        self.changed.subscribe()
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        let mut world = self.world.lock().unwrap();
+        let result = change(&mut world);
+        let live = !world.down;
+        drop(world);
+        self.changed.send_replace(live);
+        result
+    }
+
+    /// The sandboxes with an interface.
+    pub fn sandboxes(&self) -> Vec<String> {
+        self.world.lock().unwrap().attached.iter().map(|attached| attached.container_id.clone()).collect()
+    }
+
+    /// How many interfaces were plugged so far.
+    pub fn plugs(&self) -> usize {
+        self.world.lock().unwrap().plugs
+    }
+
+    pub fn host_port(&self) -> Option<NodePortSpec> {
+        self.world.lock().unwrap().host_port.clone()
+    }
+
+    /// Plugging for this sandbox takes until [`FakeSwitch::hurry`].
+    pub fn delay(&self, container: &str) {
+        self.change(|world| world.slow.insert(container.to_owned()));
+    }
+
+    pub fn hurry(&self) {
+        self.change(|world| world.slow.clear());
+    }
+
+    /// Whether the dataplane installs flows.
+    pub fn set_ready(&self, ready: bool) {
+        self.change(|world| {
+            world.not_ready = !ready;
+            world.attached.iter_mut().for_each(|attached| attached.ready = ready);
+        });
+    }
+
+    pub fn set_down(&self, down: bool) {
+        self.change(|world| world.down = down);
+    }
+
+    /// Somebody removes the interface behind the daemon's back.
+    pub fn lose(&self, container: &str) {
+        self.change(|world| world.attached.retain(|attached| attached.container_id != container));
+    }
+
+    /// The sandbox's namespace goes without a DEL.
+    pub fn break_sandbox(&self, container: &str) {
+        self.change(|World { attached, stale, .. }| {
+            let broken = attached.iter().filter(|attached| attached.container_id == container);
+            let broken = broken.map(|attached| Stale {
+                host_interface: attached.host_interface.clone(),
+                attached: Some(attached.clone()),
+                reason: StaleReason::NoNamespace,
+            });
+            stale.extend(broken);
+        });
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&World) -> T) -> Result<T> {
+        let world = self.world.lock().unwrap();
+        if world.down { Err(Error::NoBridge { bridge: "br-int".into() }) } else { Ok(look(&world)) }
+    }
+
+    async fn wait(&self, mut holds: impl FnMut(&World) -> bool) {
+        let mut changed = self.changed.subscribe();
+        while !holds(&self.world.lock().unwrap()) {
+            changed.changed().await.unwrap();
+        }
+    }
+}
+
+fn attached(attachment: &Attachment, ready: bool) -> Attached {
+    Attached {
+        pod: PodRef { ..attachment.pod.clone() },
+        container_id: attachment.container_id.clone(),
+        netns: attachment.netns.clone(),
+        ifname: attachment.ifname.clone(),
+        host_interface: attachment.host_interface(),
+        port_id: attachment.port_id.clone(),
+        ready,
+        error: None,
+    }
+}
+
+impl Driver for FakeSwitch {
+    fn plug<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<()>> {
+        async move {
+            self.look(|_| ())?;
+            self.wait(|world| !world.slow.contains(&attachment.container_id)).await;
+            self.change(|world| {
+                let name = attachment.host_interface();
+                world.attached.retain(|a| a.host_interface != name && a.port_id != attachment.port_id);
+                world.attached.push(attached(attachment, !world.not_ready));
+                world.plugs += 1;
+            });
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn unplug<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>> {
+        async move {
+            self.look(|_| ())?;
+            let name = kuryr_core::names::host_interface(container_id, ifname);
+            self.change(|world| {
+                world.attached.retain(|attached| attached.host_interface != name);
+                world.stale.retain(|stale| stale.host_interface != name);
+            });
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn check<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<Vec<Difference>>> {
+        async move {
+            let there = self.look(|world| world.attached.iter().any(|a| a.container_id == attachment.container_id))?;
+            let missing = Difference { what: "eth0".into(), expected: "a device".into(), found: "nothing".into() };
+            Ok(if there { Vec::new() } else { vec![missing] })
+        }
+        .boxed()
+    }
+
+    fn attachments(&self) -> BoxFuture<'_, Result<Vec<Attached>>> {
+        async move { self.look(|world| world.attached.clone()) }.boxed()
+    }
+
+    fn wait_ready<'a>(&'a self, container_id: &'a str, _: &'a str) -> BoxFuture<'a, Result<()>> {
+        async move {
+            self.wait(|world| world.attached.iter().any(|a| a.container_id == container_id && a.ready)).await;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn stale(&self) -> BoxFuture<'_, Result<Vec<Stale>>> {
+        async move { self.look(|world| world.stale.clone()) }.boxed()
+    }
+
+    fn remove_stale<'a>(&'a self, stale: &'a Stale) -> BoxFuture<'a, Result<()>> {
+        async move {
+            self.change(|world| {
+                world.attached.retain(|attached| attached.host_interface != stale.host_interface);
+                world.stale.retain(|other| other.host_interface != stale.host_interface);
+            });
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+impl HostPort for FakeSwitch {
+    fn ensure<'a>(&'a self, spec: &'a NodePortSpec) -> BoxFuture<'a, Result<NodePortStatus>> {
+        async move {
+            self.look(|_| ())?;
+            self.change(|world| world.host_port = Some(spec.clone()));
+            Ok(NodePortStatus { ifindex: Some(7), ready: true, error: None })
+        }
+        .boxed()
+    }
+
+    fn remove(&self) -> BoxFuture<'_, Result<()>> {
+        async move {
+            self.look(|_| ())?;
+            self.change(|world| world.host_port = None);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn status(&self) -> BoxFuture<'_, Result<Option<NodePortStatus>>> {
+        let status = NodePortStatus { ifindex: Some(7), ready: true, error: None };
+        async move { self.look(|world| world.host_port.as_ref().map(|_| status)) }.boxed()
+    }
+}
