@@ -6,7 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -23,8 +23,10 @@ pub struct Attempts {
 
 #[derive(Default)]
 struct State {
-    /// Written by this process, no port asked for yet.
-    born: HashSet<String>,
+    /// Names of objects that this process is writing at this moment.
+    writing: HashSet<String>,
+    /// Whether a port may have been asked for, by the object's uid.
+    asked: HashMap<String, bool>,
     /// A request may be under way until this moment.
     unsettled: HashMap<String, Instant>,
 }
@@ -35,29 +37,64 @@ impl Default for Attempts {
     }
 }
 
+/// An object is being written until this is dropped.
+pub struct Writing<'a> {
+    attempts: &'a Attempts,
+    name: String,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.attempts.state().writing.remove(&self.name);
+    }
+}
+
 impl Attempts {
-    /// This process has written the object.
-    pub fn born(&self, uid: &str) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).born.insert(uid.to_owned());
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nobody can have asked for a port of this object. The answer is yes at most once.
+    /// This process begins to write the object of this name. The watch may bring it before the answer does.
+    #[must_use]
+    pub fn writing(&self, name: &str) -> Writing<'_> {
+        self.state().writing.insert(name.to_owned());
+        Writing { attempts: self, name: name.to_owned() }
+    }
+
+    /// Whether it will be known in a moment who has written the object of this name.
+    #[must_use]
+    pub fn is_writing(&self, name: &str) -> bool {
+        self.state().writing.contains(name)
+    }
+
+    /// This process has written the object: nobody can have asked for its port, unless it is known that somebody did.
+    pub fn born(&self, uid: &str) {
+        self.state().asked.entry(uid.to_owned()).or_insert(false);
+    }
+
+    /// A port of this object is about to be asked for. Whether this is the first time: yes at most once, and only for an
+    /// object that this process has written.
     #[must_use]
     pub fn first(&self, uid: &str) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).born.remove(uid)
+        self.state().asked.insert(uid.to_owned(), true) == Some(false)
+    }
+
+    /// The first request was refused, so still nobody has a port of this object.
+    pub fn refused(&self, uid: &str) {
+        self.state().asked.insert(uid.to_owned(), false);
     }
 
     /// A request was sent whose outcome is not known.
     pub fn lost(&self, uid: &str) {
         let settled = Instant::now() + SETTLED;
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).unsettled.insert(uid.to_owned(), settled);
+        self.state().unsettled.insert(uid.to_owned(), settled);
     }
 
     /// The object was not written by this process: a predecessor may have sent a request just before it ended.
     pub fn inherited(&self, uid: &str) {
         let settled = self.started + SETTLED;
         if settled > Instant::now() {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state();
             state.unsettled.entry(uid.to_owned()).or_insert(settled);
         }
     }
@@ -70,15 +107,20 @@ impl Attempts {
     }
 
     fn unsettled_at(&self, uid: &str, now: Instant) -> Option<Duration> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         state.unsettled.get(uid).map(|at| at.saturating_duration_since(now))
     }
 
-    /// Neutron was looked at once more, or the object is gone.
+    /// Neutron was looked at once more.
     pub fn settled(&self, uid: &str) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.state().unsettled.remove(uid);
+    }
+
+    /// The object is gone.
+    pub fn forget(&self, uid: &str) {
+        let mut state = self.state();
+        state.asked.remove(uid);
         state.unsettled.remove(uid);
-        state.born.remove(uid);
     }
 }
 
@@ -93,6 +135,19 @@ mod tests {
         assert!(attempts.first("a"));
         assert!(!attempts.first("a"));
         assert!(!attempts.first("b"), "written by somebody else");
+        attempts.born("b");
+        assert!(!attempts.first("b"), "the answer to the write came after somebody had asked");
+        attempts.refused("a");
+        assert!(attempts.first("a"));
+    }
+
+    #[test]
+    fn an_object_is_being_written_until_the_answer() {
+        let attempts = Attempts::default();
+        let writing = attempts.writing("n-1");
+        assert!(attempts.is_writing("n-1") && !attempts.is_writing("n-2"));
+        drop(writing);
+        assert!(!attempts.is_writing("n-1"));
     }
 
     #[test]

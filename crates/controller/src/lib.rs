@@ -105,9 +105,10 @@ async fn prepare(
         Err(error) => return Ok(Err(error)),
     };
     tracing::info!(defaults = ?networks.defaults(), "the configured subnets and security groups are known");
-    let (caches, feeds) = caches(&client, &runtime.metrics);
+    let events = Events::new(client.clone());
+    let (caches, feeds) = caches(&client, &runtime.metrics, &events);
     let context = Arc::new(Context {
-        events: Events::new(client.clone()),
+        events,
         client,
         neutron,
         settings,
@@ -163,6 +164,7 @@ async fn operate(prepared: Prepared, admin: &Admin, runtime: Runtime) -> Result<
     let many = context.settings.controller.concurrency;
     let mut workers = JoinSet::new();
     let r = || runtime.clone();
+    let again = (caches.clone(), queues.clone());
     let (c, q) = (caches, queues);
     spawn(
         &mut workers,
@@ -185,7 +187,7 @@ async fn operate(prepared: Prepared, admin: &Admin, runtime: Runtime) -> Result<
         "KuryrPoolPorts",
         work(reconciler, c.pool_ports, q.pool_ports, pool_port_receiver, many.pool_ports, r()),
     );
-    spawn(&mut parts, "refresh", refresh(context.clone(), watching.clone()));
+    spawn(&mut parts, "refresh", refresh(context.clone(), again, watching.clone()));
     spawn(&mut parts, "audit", audit(context.clone(), watching.clone()));
 
     let result = tokio::select! {
@@ -248,11 +250,18 @@ fn show(admin: &Admin, caches: &Caches, queues: &Queues) {
 }
 
 /// Looks the configured subnets and groups up again, now and then.
-async fn refresh(context: Arc<Context>, stop: CancellationToken) {
+async fn refresh(context: Arc<Context>, (caches, queues): (Caches, Queues), stop: CancellationToken) {
     let period = Duration::from_secs(context.settings.controller.refresh_seconds.max(1));
     while !waited(period, &stop).await {
-        if let Err(error) = context.networks.refresh(&context.settings).await {
-            tracing::warn!(%error, "the configured networks could not be looked up again; what was known stays in force");
+        match context.networks.refresh(&context.settings).await {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::info!(defaults = ?context.networks.defaults(), "the configured subnets or security groups are others now");
+                queues.add_all(&caches);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the configured networks could not be looked up again; what was known stays in force");
+            }
         }
     }
 }

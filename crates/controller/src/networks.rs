@@ -90,17 +90,19 @@ impl Networks {
     }
 
     /// Looks everything up again: a subnet's gateway, routes or name servers may have changed, a group of the configured
-    /// name may be another one.
+    /// name may be another one. `true` when new ports are made of something else from now on.
     ///
     /// # Errors
     /// As [`Self::resolve`]. What was known before stays in force.
-    pub async fn refresh(&self, settings: &Settings) -> Result<(), ResolveError> {
+    pub async fn refresh(&self, settings: &Settings) -> Result<bool, ResolveError> {
         let (defaults, subnets) = look_up(&self.neutron, settings).await?;
         self.mtus.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.subnets.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.remember(subnets);
-        *self.defaults.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(defaults);
-        Ok(())
+        let mut known = self.defaults.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = **known != defaults;
+        *known = Arc::new(defaults);
+        Ok(changed)
     }
 
     /// What new ports are made of.

@@ -1,9 +1,10 @@
 //! Which change starts which reconcile. One watch per kind, listened to by every reconciler that reads the kind.
 
 use crate::{
-    context::{Context, Seen},
+    context::Context,
     runtime::{
         cache::{Cache, Feed, cache},
+        events::Events,
         metrics::Metrics,
         queue::Queue,
     },
@@ -57,11 +58,11 @@ pub struct Queues {
 }
 
 /// New caches, and the watches that fill them.
-pub fn caches(client: &Client, metrics: &Metrics) -> (Caches, Feeds) {
-    let (pods, pod_feed) = cache(client, metrics, Some(PODS), prune_pod);
-    let (nodes, node_feed) = cache(client, metrics, None, prune_node);
-    let (ports, port_feed) = cache(client, metrics, None, |_| {});
-    let (pool_ports, pool_port_feed) = cache(client, metrics, None, |_| {});
+pub fn caches(client: &Client, metrics: &Metrics, events: &Events) -> (Caches, Feeds) {
+    let (pods, pod_feed) = cache(client, metrics, events, Some(PODS), prune_pod);
+    let (nodes, node_feed) = cache(client, metrics, events, None, prune_node);
+    let (ports, port_feed) = cache(client, metrics, events, None, |_| {});
+    let (pool_ports, pool_port_feed) = cache(client, metrics, events, None, |_| {});
     let feeds = Feeds { pods: pod_feed, nodes: node_feed, ports: port_feed, pool_ports: pool_port_feed };
     (Caches { pods, nodes, ports, pool_ports }, feeds)
 }
@@ -86,6 +87,18 @@ fn prune_node(node: &mut Node) {
     (node.spec, node.status) = (None, None);
 }
 
+impl Queues {
+    /// Has everything looked at whose desired state follows from the configured networks.
+    pub fn add_all(&self, caches: &Caches) {
+        for port in caches.ports.all() {
+            self.ports.add(port.namespace().as_deref(), &port.name_any());
+        }
+        for node in caches.nodes.all() {
+            self.nodes.add(None, &node.name_any());
+        }
+    }
+}
+
 impl Feeds {
     /// Has each change start the reconciles that it concerns.
     pub fn connect(&mut self, caches: &Caches, queues: &Queues, context: &Arc<Context>) {
@@ -105,7 +118,7 @@ impl Feeds {
                 queues.ports.add(namespace.as_deref(), &claim);
             }
             if gone {
-                Seen::take(&context.seen, &uid);
+                context.seen.take(&uid);
             }
         });
     }

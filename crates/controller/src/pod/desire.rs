@@ -9,11 +9,12 @@ use kuryr_core::names;
 /// Name of a pod's first interface, as every container runtime asks for it.
 const FIRST_INTERFACE: &str = "eth0";
 
-/// The KuryrPort that the pod is to have.
+/// The KuryrPort that the pod is to get. What it has already goes only with the pod itself.
 pub fn desire(pod: &Pod) -> Option<KuryrPort> {
     let node = pod.spec.as_ref()?.node_name.clone()?;
     let (name, uid) = (pod.name_any(), pod.uid()?);
-    if !needs_port(pod) {
+    // A pod that is being deleted and never got a port won't start any more.
+    if !needs_port(pod) || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
     let spec = KuryrPortSpec {
@@ -66,5 +67,9 @@ mod tests {
         assert_eq!(desire(&pod(&json!({ "containers": [] }), "Pending")), None);
         assert_eq!(desire(&pod(&json!({ "containers": [], "nodeName": "n", "hostNetwork": true }), "Running")), None);
         assert_eq!(desire(&pod(&json!({ "containers": [], "nodeName": "n" }), "Succeeded")), None);
+        let mut deleting = pod(&json!({ "containers": [], "nodeName": "n" }), "Pending");
+        deleting.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+        assert_eq!(desire(&deleting), None);
     }
 }

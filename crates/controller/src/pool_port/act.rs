@@ -17,7 +17,10 @@ use kuryr_openstack::{
     neutron::{FixedIpRequest, NewPort, Port, PortId, PortQuery, PortUpdate, SecurityGroupId, SubnetId},
 };
 use serde_json::json;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// How soon to look again when the answer to a write of ours is about to come.
+const ANSWER: Duration = Duration::from_millis(5);
 
 /// What a step came to.
 pub enum Acted {
@@ -44,6 +47,8 @@ pub async fn act(context: &Context, seen: &Observed, step: Step) -> Result<Acted
             None => Ok(gone(context, object)),
         },
         Step::Destroy => destroy(context, seen).await,
+        // The watch was quicker than the answer to our own write, which says whether a port may exist already.
+        Step::Create if context.attempts.is_writing(&object.name_any()) => Ok(Acted::Ended(Next::After(ANSWER))),
         Step::Create => {
             let port = find_or_create(context, object).await?;
             changed(context, status::publish_port(context, object, &port).await?)
@@ -61,7 +66,7 @@ fn changed(context: &Context, object: KuryrPoolPort) -> Result<Acted, Error> {
 /// The object no longer exists.
 fn gone(context: &Context, object: &KuryrPoolPort) -> Acted {
     let uid = object.uid().unwrap_or_default();
-    context.attempts.settled(&uid);
+    context.attempts.forget(&uid);
     context.pool_ports.gone(None, &object.name_any(), &uid);
     Acted::Ended(Next::Converged)
 }
@@ -102,8 +107,7 @@ async fn find_or_create(context: &Context, object: &KuryrPoolPort) -> Result<Por
         if error.outcome_unknown() {
             context.attempts.lost(&uid);
         } else if first {
-            // Neutron has refused it: still nobody has a port of this object.
-            context.attempts.born(&uid);
+            context.attempts.refused(&uid);
         }
     }
     let port = created.map_err(Error::openstack("create the Neutron port", apply::described(object)))?;
@@ -193,19 +197,16 @@ async fn set_groups(context: &Context, object: &KuryrPoolPort, groups: Vec<Strin
 async fn destroy(context: &Context, seen: &Observed) -> Result<Acted, Error> {
     let object = &*seen.object;
     let uid = object.uid().unwrap_or_default();
-    // An object whose first request was never sent has nothing in Neutron.
-    if !context.attempts.first(&uid) {
-        if object.status.as_ref().is_none_or(|status| status.port_id.is_none()) {
-            context.attempts.inherited(&uid);
-        }
-        for port in find(context, object).await? {
-            delete(context, object, &port.id).await?;
-            tracing::info!(object = apply::described(object), port = %port.id, "Neutron port deleted");
-        }
-        // A request that is still under way would leave a port behind: the object stays until it has had its time.
-        if let Some(left) = context.attempts.unsettled(&uid).filter(|left| !left.is_zero()) {
-            return Ok(Acted::Ended(Next::After(left)));
-        }
+    if object.status.as_ref().is_none_or(|status| status.port_id.is_none()) && !context.attempts.first(&uid) {
+        context.attempts.inherited(&uid);
+    }
+    for port in find(context, object).await? {
+        delete(context, object, &port.id).await?;
+        tracing::info!(object = apply::described(object), port = %port.id, "Neutron port deleted");
+    }
+    // A request that is still under way would leave a port behind: the object stays until it has had its time.
+    if let Some(left) = context.attempts.unsettled(&uid).filter(|left| !left.is_zero()) {
+        return Ok(Acted::Ended(Next::After(left)));
     }
     let api: Api<KuryrPoolPort> = Api::all(context.client.clone());
     match apply::without_finalizer(&api, object, names::NEUTRON_PORT_FINALIZER).await {

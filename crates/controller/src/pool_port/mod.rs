@@ -31,7 +31,8 @@ impl Reconciler for PoolPorts {
             let seen = observe::observe(&self.0, object.clone()).await?;
             let step = plan::plan(&seen);
             if step == Step::Converged {
-                return Ok(seen.unsettled.map_or(Next::Converged, Next::After));
+                let left = seen.unsettled.filter(|left| !left.is_zero());
+                return Ok(left.map_or(Next::Converged, Next::After));
             }
             match act::act(&self.0, &seen, step).await {
                 Ok(Acted::Changed(changed)) => object = changed,

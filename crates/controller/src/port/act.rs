@@ -64,6 +64,7 @@ pub async fn create_pool_port(
     pool_port.metadata.owner_references = owner.map(|owner| vec![owner]);
     let api: Api<KuryrPoolPort> = Api::all(context.client.clone());
     let parameters = PostParams { field_manager: Some(CONTROLLER.to_owned()), ..PostParams::default() };
+    let _writing = context.attempts.writing(name);
     match api.create(&parameters, &pool_port).await {
         Ok(created) => {
             context.attempts.born(&created.uid().unwrap_or_default());

@@ -4,7 +4,7 @@
 //! the cache at once ([`Cache::wrote`]), so that the next step neither waits for the watch to bring it back nor decides on
 //! what it knows to be old. Versions decide which of two states is newer: they are comparable integers (KEP-5504).
 
-use super::{Kind, health::Health, metrics::Metrics};
+use super::{Kind, events::Events, health::Health, metrics::Metrics};
 use crate::error::kubernetes_reason;
 use futures::StreamExt;
 use kube::{
@@ -141,6 +141,7 @@ pub struct Feed<K: Kind> {
     malformed: Malformed,
     heard: Arc<Mutex<Option<Instant>>>,
     metrics: Metrics,
+    events: Events,
     trouble: String,
 }
 
@@ -148,6 +149,7 @@ pub struct Feed<K: Kind> {
 pub fn cache<K: Kind>(
     client: &Client,
     metrics: &Metrics,
+    events: &Events,
     fields: Option<&'static str>,
     prune: fn(&mut K),
 ) -> (Cache<K>, Feed<K>) {
@@ -166,6 +168,7 @@ pub fn cache<K: Kind>(
         malformed: cache.malformed.clone(),
         heard: cache.heard.clone(),
         metrics: metrics.clone(),
+        events: events.clone(),
         trouble: String::new(),
     };
     (cache, feed)
@@ -329,7 +332,9 @@ impl<K: Kind> Feed<K> {
             Err(invalid) => {
                 let name = named(&invalid.metadata);
                 tracing::warn!(kind = %K::kind(&()), name, error = invalid.error, "this object can't be read: it is left alone until it is repaired");
-                malformed.insert(name, invalid.error);
+                if malformed.insert(name, invalid.error.clone()).is_none() {
+                    self.events.malformed::<K>(&invalid);
+                }
                 None
             }
         }

@@ -1,8 +1,10 @@
 //! Events on the user's objects, for what a user can act on.
 
+use super::Kind;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client,
+    core::error_boundary::InvalidObject,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 use kuryr_api::CONTROLLER;
@@ -34,6 +36,22 @@ impl Events {
         if let Err(error) = self.0.publish(&event, object).await {
             tracing::debug!(object = object.name, reason, %error, "an Event could not be written");
         }
+    }
+
+    /// Tells that an object can't be read, without waiting for the Event to be written.
+    pub fn malformed<K: Kind>(&self, object: &InvalidObject) {
+        let meta = &object.metadata;
+        let reference = ObjectReference {
+            api_version: Some(K::api_version(&()).into_owned()),
+            kind: Some(K::kind(&()).into_owned()),
+            namespace: meta.namespace.clone(),
+            name: meta.name.clone(),
+            uid: meta.uid.clone(),
+            ..ObjectReference::default()
+        };
+        let note = format!("this object can't be read and is left alone until it is repaired: {}", object.error);
+        let events = self.clone();
+        tokio::spawn(async move { events.warn(&reference, "Read", "Malformed", &note).await });
     }
 }
 

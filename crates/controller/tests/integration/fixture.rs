@@ -48,28 +48,34 @@ pub struct World {
     pub settings: Settings,
 }
 
-/// A controller that runs in this process.
+/// A controller that runs in this process. Dropped, as by a test that fails, it is killed.
 pub struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), StartError>>,
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 impl Running {
     /// Stops it as SIGTERM does.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.cancel();
-        self.task.await.unwrap().unwrap();
+        (&mut self.task).await.unwrap().unwrap();
     }
 
     /// Stops it as SIGKILL does: nothing that it was about to do is done.
-    pub async fn kill(self) {
+    pub async fn kill(mut self) {
         self.task.abort();
-        let _ = self.task.await;
+        let _ = (&mut self.task).await;
     }
 
     /// Waits until it ends by itself.
-    pub async fn ended(self) -> Result<(), StartError> {
-        tokio::time::timeout(PATIENCE, self.task).await.expect("the controller goes on").unwrap()
+    pub async fn ended(mut self) -> Result<(), StartError> {
+        tokio::time::timeout(PATIENCE, &mut self.task).await.expect("the controller goes on").unwrap()
     }
 }
 
