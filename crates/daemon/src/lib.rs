@@ -88,9 +88,9 @@ pub async fn run_with(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     settings.validate()?;
+    let (_socket, listener) = Socket::open(&settings.socket, &shutdown).await?;
     let address = settings.admin_listen;
     let admin_listener = TcpListener::bind(address).await.map_err(|source| Error::Admin { address, source })?;
-    let socket = Socket::open(&settings.socket, &shutdown).await?;
     // Watches and duties outlast the CNI calls in flight: an ADD that ends well may still need them.
     let stop_parts = CancellationToken::new();
     let mut parts = JoinSet::new();
@@ -103,7 +103,7 @@ pub async fn run_with(
     ];
     let admin = admin::Admin { node: Arc::clone(&node), beats };
     let mut admin = AbortOnDropHandle::new(tokio::spawn(admin::serve(admin_listener, admin, stop_parts.clone())));
-    let mut calls = AbortOnDropHandle::new(tokio::spawn(socket.serve(Arc::clone(&node), shutdown.clone())));
+    let mut calls = AbortOnDropHandle::new(tokio::spawn(server::serve(listener, Arc::clone(&node), shutdown.clone())));
     tracing::info!(node = node.settings.node_name, socket = %node.settings.socket.display(), %address, "serving");
     let mut outcome = tokio::select! {
         () = shutdown.cancelled() => Ok(()),

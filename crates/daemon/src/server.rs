@@ -37,12 +37,12 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketEr
     move |source| SocketError { what, path: path.to_owned(), source }
 }
 
-/// The listening socket. Dropping it removes its file, unless another daemon has put its own there.
+/// The socket's file, and the right to serve this node. Dropping it removes the file, unless another daemon has put its own
+/// there.
 pub struct Socket {
-    listener: Option<UnixListener>,
     path: PathBuf,
     inode: u64,
-    /// Held as long as this daemon serves: the calls in flight of one node are in one table.
+    /// Held until the daemon has ended: the calls in flight of one node are in one table.
     _lock: File,
 }
 
@@ -51,10 +51,10 @@ impl Socket {
     ///
     /// # Errors
     /// When the folder or the socket can't be made, or `shutdown` ends the wait.
-    pub async fn open(path: &Path, shutdown: &CancellationToken) -> Result<Self, SocketError> {
+    pub async fn open(path: &Path, shutdown: &CancellationToken) -> Result<(Self, UnixListener), SocketError> {
+        // A folder that exists may be shared with others: then the socket's own mode has to do.
         let folder = path.parent().unwrap_or(Path::new("/"));
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("make the folder", folder))?;
-        fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed("close the folder", folder))?;
         let lock = lock(&path.with_extension("lock"), shutdown).await?;
         // Closed to others before anybody can find it, and put in place in one step: a stale socket is replaced, and there is
         // no moment without one.
@@ -67,19 +67,17 @@ impl Socket {
         fs::set_permissions(&hidden, Permissions::from_mode(0o600)).map_err(failed("close", &hidden))?;
         let inode = fs::metadata(&hidden).map_err(failed("look at", &hidden))?.ino();
         fs::rename(&hidden, path).map_err(failed("put in place the socket", path))?;
-        Ok(Self { listener: Some(listener), path: path.to_owned(), inode, _lock: lock })
+        Ok((Self { path: path.to_owned(), inode, _lock: lock }, listener))
     }
+}
 
-    /// Serves calls until `shutdown`, then the calls in flight to their end.
-    ///
-    /// # Errors
-    /// When the listener fails for good.
-    pub async fn serve(mut self, node: Arc<Node>, shutdown: CancellationToken) -> io::Result<()> {
-        let Some(listener) = self.listener.take() else { return Ok(()) };
-        let router =
-            Router::new().route(wire::PATH, post(call)).layer(DefaultBodyLimit::max(MAX_REQUEST)).with_state(node);
-        axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
-    }
+/// Serves calls until `shutdown`, then the calls in flight to their end.
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve(listener: UnixListener, node: Arc<Node>, shutdown: CancellationToken) -> io::Result<()> {
+    let router = Router::new().route(wire::PATH, post(call)).layer(DefaultBodyLimit::max(MAX_REQUEST)).with_state(node);
+    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
 impl Drop for Socket {
@@ -128,13 +126,13 @@ mod tests {
     async fn only_root_gets_to_the_socket_and_a_stale_one_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/daemon.sock");
-        fs::create_dir(path.parent().unwrap()).unwrap();
+        let stop = CancellationToken::new();
+        drop(Socket::open(&path, &stop).await.unwrap());
+        assert!(!path.exists());
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let socket = Socket::open(&path, &CancellationToken::new()).await.unwrap();
+        let _open = Socket::open(&path, &stop).await.unwrap();
         assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o700, 0o600));
         tokio::net::UnixStream::connect(&path).await.unwrap();
-        drop(socket);
-        assert!(!path.exists());
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub struct Settings {
     /// Name of the Node object of the machine that the daemon runs on. Required.
     pub node_name: String,
-    /// Path of the unix socket that `kuryr-cni` connects to. Its folder is made for root only.
+    /// Path of the unix socket that `kuryr-cni` connects to. Its folder is made for root only, where it doesn't exist.
     pub socket: PathBuf,
     /// Where Open vSwitch's database server listens, in the notation of Open vSwitch: `unix:PATH` or `tcp:ADDRESS:PORT`.
     pub ovsdb: String,

@@ -90,7 +90,7 @@ impl Failure {
         match self {
             // A JSON patch whose test fails is answered with 422.
             Self::Api { source: kube::Error::Api(status), .. } if matches!(status.code, 409 | 422) => Class::Conflict,
-            Self::Api { source: kube::Error::Api(status), .. } if matches!(status.code, 400 | 403) => Class::Rejected,
+            Self::Api { source: kube::Error::Api(status), .. } if status.code == 400 => Class::Rejected,
             Self::Api { .. } | Self::Slow { .. } | Self::Switch { .. } => Class::Transient,
         }
     }
@@ -166,7 +166,9 @@ async fn run<D: Duty>(mut duty: D, node: Arc<Node>, beat: Beat, shutdown: Cancel
                 acting.spawn(async move { (key, basis, D::act(node, what).await) });
             }
         }
-        let wake = pacer.next(Instant::now()).unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
+        // Where as many are under way as may be, the end of one of them is the next thing to wait for.
+        let due = if acting.len() < AT_ONCE { pacer.next(Instant::now()) } else { None };
+        let wake = due.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
         tokio::select! {
             _ = changed.changed() => {}
             Some(done) = acting.join_next() => {
