@@ -1,55 +1,45 @@
-//! The control groups of a node's containers.
+//! The control groups of containers.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
-
-use crate::engine::node_name;
-
 const MOUNT: &str = "/sys/fs/cgroup";
 
-/// The group below which a node's containers are, of its own so that it is known whose they are.
-const PARENT: &str = "kuryr-lab";
+/// Where containerd puts the groups of the kubelet's containers (its namespace's name), because a kubelet without
+/// groups for its service classes asks for no other place.
+const PARENT: &str = "k8s.io";
 
-/// The kubelet's `cgroupRoot`.
-pub fn root(node: u32) -> String {
-    format!("/{PARENT}/{}", node_name(node))
-}
-
-/// Removes the groups of a node whose containers have ended, and the lab's own when no node has any.
-///
-/// # Errors
-/// When a group is not empty.
-pub fn remove(node: u32) -> Result<()> {
-    for hierarchy in hierarchies() {
+/// Removes the groups of containers that have ended. The kernel keeps those that have a process, so nobody else's
+/// containers are touched.
+pub fn remove_ended() {
+    for hierarchy in hierarchies(Path::new(MOUNT)) {
         let parent = hierarchy.join(PARENT);
-        remove_tree(&parent.join(node_name(node)))?;
-        // Other nodes may still have groups in it; the last one succeeds.
-        let _ = fs::remove_dir(&parent);
+        for group in directories(&parent) {
+            remove_tree(&group);
+        }
+        // Refused as long as there is a group in it.
+        let _ = fs::remove_dir(parent);
     }
-    Ok(())
 }
 
 /// The roots of all hierarchies: the one of version 2, or one for each controller of version 1.
-fn hierarchies() -> Vec<PathBuf> {
-    let below = fs::read_dir(MOUNT).into_iter().flatten().flatten().map(|entry| entry.path());
-    std::iter::once(PathBuf::from(MOUNT)).chain(below.filter(|path| path.is_dir())).collect()
+fn hierarchies(mount: &Path) -> Vec<PathBuf> {
+    let mut roots = directories(mount);
+    roots.push(mount.to_owned());
+    roots
 }
 
 /// Removes a group and those in it, the innermost first. (The files in a group go with it.)
-fn remove_tree(group: &Path) -> Result<()> {
-    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_tree(&entry.path())?;
-        }
+fn remove_tree(group: &Path) {
+    for inner in directories(group) {
+        remove_tree(&inner);
     }
-    match fs::remove_dir(group) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(e).with_context(|| format!("removing the control group {}", group.display()))
-        }
-        _ => Ok(()),
-    }
+    let _ = fs::remove_dir(group);
+}
+
+fn directories(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }

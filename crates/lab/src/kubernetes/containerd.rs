@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{cni, node_run, node_state};
+use super::{cgroups, cni, node_run, node_state};
 use crate::{
     engine::{Component, Lab, Program, files, node_netns, shell},
     install::{AGNHOST_IMAGE, Artefacts, PAUSE_IMAGE},
@@ -136,6 +136,7 @@ impl Component for Containerd {
     }
 
     fn cleanup(&self, _lab: &Lab) -> Result<()> {
+        cgroups::remove_ended();
         remove_dead_sockets(Path::new(SHIM_SOCKETS))
     }
 }

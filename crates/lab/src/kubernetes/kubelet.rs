@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::{DNS_SERVICE, DOMAIN, cgroups, containerd::Containerd, kubeconfig_of, kubectl::kubectl, node_state, pki};
+use super::{DNS_SERVICE, DOMAIN, containerd::Containerd, kubeconfig_of, kubectl::kubectl, node_state, pki};
 use crate::{
     engine::{Component, Lab, Program, files, node_name, node_netns, probe, shell},
     install::Artefacts,
@@ -49,7 +49,6 @@ impl Kubelet {
             "registryPullQPS": 0,
             // Several kubelets share the machine's cgroups, which may be of version 1, and its disk.
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": cgroups::root(self.0),
             "failCgroupV1": false,
             "cgroupsPerQOS": false,
             "enforceNodeAllocatable": [],
@@ -99,9 +98,5 @@ impl Component for Kubelet {
             bail!("{name} is not registered yet")
         }
         Ok(())
-    }
-
-    fn cleanup(&self, _lab: &Lab) -> Result<()> {
-        cgroups::remove(self.0)
     }
 }
