@@ -6,7 +6,7 @@ use crate::{
         cache::{Cache, Feed, cache},
         events::Events,
         metrics::Metrics,
-        queue::Queue,
+        queue::{Inbox, Queue},
     },
 };
 use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, PodStatus};
@@ -55,6 +55,28 @@ pub struct Queues {
     pub ports: Queue<KuryrPort>,
     /// Neutron ports.
     pub pool_ports: Queue<KuryrPoolPort>,
+}
+
+/// The ends of the queues from which the reconcilers take.
+pub struct Inboxes {
+    /// Pods.
+    pub pods: Inbox<Pod>,
+    /// Nodes.
+    pub nodes: Inbox<Node>,
+    /// Pods' claims.
+    pub ports: Inbox<KuryrPort>,
+    /// Neutron ports.
+    pub pool_ports: Inbox<KuryrPoolPort>,
+}
+
+/// New queues, and their other ends.
+pub fn queues() -> (Queues, Inboxes) {
+    let (pods, pod_inbox) = Queue::new();
+    let (nodes, node_inbox) = Queue::new();
+    let (ports, port_inbox) = Queue::new();
+    let (pool_ports, pool_port_inbox) = Queue::new();
+    let inboxes = Inboxes { pods: pod_inbox, nodes: node_inbox, ports: port_inbox, pool_ports: pool_port_inbox };
+    (Queues { pods, nodes, ports, pool_ports }, inboxes)
 }
 
 /// New caches, and the watches that fill them.

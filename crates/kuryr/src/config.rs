@@ -128,7 +128,7 @@ fn located(error: &serde_saphyr::Error, text: &str, path: &Path) -> String {
     let (line, column) = (location.line(), location.column());
     let what = what.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(what);
     let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX).saturating_sub(1);
-    let at = text.lines().nth(number(line.into())).map_or("", |line| key_at(line, number(column.into())));
+    let at = text.lines().nth(number(line)).map_or("", |line| key_at(line, number(column)));
     let subject = if at.is_empty() || what.contains(&format!("`{at}`")) { String::new() } else { format!("`{at}`: ") };
     format!("{}:{line}:{column}: {subject}{what}", path.display())
 }

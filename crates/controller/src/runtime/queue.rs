@@ -55,6 +55,9 @@ pub struct Queue<K: Kind> {
     since: Arc<Mutex<HashMap<ObjectRef<K>, Instant>>>,
 }
 
+/// The end of a queue from which [`work`] takes.
+pub type Inbox<K> = mpsc::UnboundedReceiver<ObjectRef<K>>;
+
 impl<K: Kind> Clone for Queue<K> {
     fn clone(&self) -> Self {
         Self { sender: self.sender.clone(), since: self.since.clone() }
@@ -64,7 +67,7 @@ impl<K: Kind> Clone for Queue<K> {
 impl<K: Kind> Queue<K> {
     /// A queue, and the end from which [`work`] takes.
     #[must_use]
-    pub fn new() -> (Self, mpsc::UnboundedReceiver<ObjectRef<K>>) {
+    pub fn new() -> (Self, Inbox<K>) {
         let (sender, receiver) = mpsc::unbounded();
         (Self { sender, since: Arc::default() }, receiver)
     }
@@ -108,12 +111,12 @@ pub async fn work<R: Reconciler>(
     reconciler: Arc<R>,
     cache: Cache<R::Object>,
     queue: Queue<R::Object>,
-    receiver: mpsc::UnboundedReceiver<ObjectRef<R::Object>>,
+    inbox: Inbox<R::Object>,
     concurrency: u16,
     runtime: Runtime,
 ) {
     let stopping = runtime.shutdown.clone().cancelled_owned();
-    let requests = receiver.take_until(stopping).map(Ok::<_, Infallible>);
+    let requests = inbox.take_until(stopping).map(Ok::<_, Infallible>);
     let retries = runtime.retries.clone();
     let policy = move |object: Arc<R::Object>, error: &Error, _: Arc<()>| {
         Action::requeue(retries.failed(&key(&ObjectRef::from_obj(&*object)), object.meta().generation, error))
