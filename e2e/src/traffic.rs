@@ -5,7 +5,7 @@ use crate::{
     workload::{HTTP_PORT, UDP_PORT},
 };
 use anyhow::{Context, Result, ensure};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Size of a body that fills many full-sized packets, in bytes.
 const BIG_BODY: usize = 60_000;
@@ -46,13 +46,21 @@ pub async fn ping(cluster: &Cluster, from: &From, to: IpAddr, packet: u32) -> Re
     Ok(())
 }
 
+/// A script that prints the body of a GET. By `nc`: the image's only HTTP client is busybox's, which needs name services.
+/// `$path` may be set by what runs before.
+fn get(to: SocketAddr, path: &str) -> String {
+    format!(r#"printf "GET {path} HTTP/1.0\r\n\r\n" | nc -w 3 {} {} | sed '1,/^.$/d'"#, to.ip(), to.port())
+}
+
 /// Asks a server pod's HTTP server for its name, over TCP.
 ///
 /// # Errors
 /// When no connection or no answer comes within some seconds.
 pub async fn http(cluster: &Cluster, from: &From, to: IpAddr) -> Result<String> {
-    let url = format!("http://{}/hostname", SocketAddr::new(to, HTTP_PORT));
-    cluster.shell(from, &format!("wget -T 3 -q -O - '{url}'")).await
+    let server = SocketAddr::new(to, HTTP_PORT);
+    let name = cluster.shell(from, &get(server, "/hostname")).await?;
+    ensure!(!name.is_empty(), "{server} didn't answer {from:?}");
+    Ok(name)
 }
 
 /// Lets a server pod's HTTP server send back a body of many full-sized packets.
@@ -60,8 +68,8 @@ pub async fn http(cluster: &Cluster, from: &From, to: IpAddr) -> Result<String> 
 /// # Errors
 /// When it doesn't arrive whole.
 pub async fn bulk(cluster: &Cluster, from: &From, to: IpAddr) -> Result<()> {
-    let url = format!("http://{}/echo?msg=", SocketAddr::new(to, HTTP_PORT));
-    let script = format!("body=$(head -c {BIG_BODY} /dev/zero | tr '\\0' x); wget -T 5 -q -O - \"{url}$body\" | wc -c");
+    let echo = get(SocketAddr::new(to, HTTP_PORT), "/echo?msg=$body");
+    let script = format!("body=$(head -c {BIG_BODY} /dev/zero | tr '\\000' x); {echo} | wc -c");
     let counted = cluster.shell(from, &script).await?;
     let got: usize = counted.trim().parse().with_context(|| format!("`{counted}` isn't a count of bytes"))?;
     ensure!(got == BIG_BODY, "{got} of {BIG_BODY} bytes came back from {to}");
@@ -73,9 +81,9 @@ pub async fn bulk(cluster: &Cluster, from: &From, to: IpAddr) -> Result<()> {
 /// # Errors
 /// When no answer comes.
 pub async fn udp(cluster: &Cluster, from: &From, to: IpAddr, name: &str) -> Result<()> {
-    let dial =
-        format!("http://127.0.0.1:{HTTP_PORT}/dial?host={to}&port={UDP_PORT}&protocol=udp&request=hostname&tries=3");
-    let answer = cluster.shell(from, &format!("wget -T 10 -q -O - '{dial}'")).await?;
+    let own = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), HTTP_PORT);
+    let dial = format!("/dial?host={to}&port={UDP_PORT}&protocol=udp&request=hostname&tries=3");
+    let answer = cluster.shell(from, &get(own, &dial)).await?;
     ensure!(answer.contains(&format!("\"{name}\"")), "{to} answered {answer} over UDP, not the name {name}");
     Ok(())
 }
@@ -85,6 +93,6 @@ pub async fn udp(cluster: &Cluster, from: &From, to: IpAddr, name: &str) -> Resu
 /// # Errors
 /// When the connection isn't made within some seconds.
 pub async fn connect(cluster: &Cluster, from: &From, to: SocketAddr) -> Result<()> {
-    cluster.shell(from, &format!("nc -w 3 -z {} {}", to.ip(), to.port())).await?;
+    cluster.shell(from, &format!("nc -w 3 {} {} </dev/null", to.ip(), to.port())).await?;
     Ok(())
 }
