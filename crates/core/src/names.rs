@@ -18,6 +18,10 @@ pub const DEVICE_OWNER: &str = "compute:kuryr";
 /// The interface of a node's own port on the pod network: its name on the host and in the port's claim.
 pub const NODE_INTERFACE: &str = "kuryr0";
 
+/// What the names of the hosts' ends of pods' interfaces begin with. No other device's name may: the node drops what comes
+/// in by such a device, where Open vSwitch doesn't take it away. [`NODE_INTERFACE`] doesn't begin so.
+pub const HOST_INTERFACE_PREFIX: &str = "kpod";
+
 /// Longest name of an object in the Kubernetes API (RFC 1123 subdomain).
 const MAX_OBJECT_NAME: usize = 253;
 
@@ -60,7 +64,8 @@ pub fn pool_port(node: &str, claimant_uid: &str, interface: &str) -> String {
 /// Name of the host's end of the interface `interface` of sandbox `container_id`: DEL finds it without any lookup.
 #[must_use]
 pub fn host_interface(container_id: &str, interface: &str) -> String {
-    format!("kur{}", digest(&[container_id, interface], MAX_INTERFACE_NAME - 3))
+    let digest = digest(&[container_id, interface], MAX_INTERFACE_NAME - HOST_INTERFACE_PREFIX.len());
+    format!("{HOST_INTERFACE_PREFIX}{digest}")
 }
 
 /// The mark by which a Neutron object is known to be ours: the cluster and the uid of the custom resource behind it.
@@ -119,6 +124,7 @@ mod tests {
         #[test]
         fn interface_names_fit_the_kernel(container in "[a-f0-9]{64}", interface in "[a-z0-9.]{1,15}") {
             prop_assert_eq!(host_interface(&container, &interface).len(), MAX_INTERFACE_NAME);
+            prop_assert!(host_interface(&container, &interface).starts_with(HOST_INTERFACE_PREFIX));
         }
 
         #[test]
@@ -132,6 +138,11 @@ mod tests {
             prop_assume!(!text.starts_with("kuryr:"));
             prop_assert_eq!(OwnerMark::parse(&text), None);
         }
+    }
+
+    #[test]
+    fn the_node_port_is_not_taken_for_a_pods_interface() {
+        assert!(!NODE_INTERFACE.starts_with(HOST_INTERFACE_PREFIX));
     }
 
     #[test]

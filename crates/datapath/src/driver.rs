@@ -44,6 +44,9 @@ pub trait Driver: Send + Sync {
 
     /// What an earlier crash, a reboot or a lost DEL left: half of an attachment, or one whose sandbox is gone.
     ///
+    /// To be called at the start and every few minutes: what the driver keeps on the node for all interfaces together is
+    /// also made again where somebody removed it.
+    ///
     /// # Errors
     /// When the node's state can't be read now.
     fn stale(&self) -> BoxFuture<'_, Result<Vec<Stale>>>;

@@ -1,6 +1,6 @@
 //! What can go wrong on a node.
 
-use crate::{netlink, netns, ovsdb};
+use crate::{netlink, netns, ovs::isolation, ovsdb};
 
 /// The result of the datapath's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -17,6 +17,9 @@ pub enum Error {
     /// The OVSDB server refused a transaction or can't be reached.
     #[error(transparent)]
     Ovsdb(#[from] ovsdb::Error),
+    /// The pods' frames can't be kept away from the node's own network stack.
+    #[error(transparent)]
+    Isolation(#[from] isolation::Error),
     /// The bridge isn't there (yet).
     #[error("bridge `{bridge}` does not exist in Open vSwitch; ovn-controller makes it: is it running on this node?")]
     NoBridge {

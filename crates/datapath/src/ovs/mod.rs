@@ -6,6 +6,7 @@
 
 mod check;
 mod interface;
+pub mod isolation;
 mod locks;
 mod node_port;
 mod plug;
@@ -22,11 +23,15 @@ use crate::{
     ovsdb::{Client, Remote, View},
 };
 use futures::{FutureExt, future::BoxFuture};
+use isolation::Isolation;
 use kuryr_core::names::host_interface;
 use locks::Locks;
 use port::Removals;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
+
+/// The `datapath_type` of a bridge that forwards in ovs-vswitchd itself (ovs-vswitchd.conf.db(5)).
+const USERSPACE_DATAPATH: &str = "netdev";
 
 /// How the driver finds Open vSwitch.
 #[derive(Debug, Clone)]
@@ -53,6 +58,7 @@ struct Inner {
     client: Client,
     locks: Locks,
     removals: Removals,
+    isolation: Isolation,
 }
 
 impl Ovs {
@@ -60,7 +66,8 @@ impl Ovs {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let client = Client::connect(settings.remote.clone(), settings.timeout);
-        Self { inner: Arc::new(Inner { settings, client, locks: Locks::default(), removals: Removals::default() }) }
+        let (locks, removals, isolation) = (Locks::default(), Removals::default(), Isolation::default());
+        Self { inner: Arc::new(Inner { settings, client, locks, removals, isolation }) }
     }
 
     /// The live copy of the node's OVSDB: [`View::live`] says whether the connection stands.

@@ -1,6 +1,6 @@
 //! Plugging and unplugging a pod's interface.
 
-use super::{Inner, interface, port::NewPort, record};
+use super::{Inner, USERSPACE_DATAPATH, interface, port::NewPort, record};
 use crate::{
     Attachment, Error, Result,
     ethtool::Control,
@@ -81,6 +81,10 @@ impl<'a> Plug<'a> {
         let Self { inner, attachment, name, .. } = self;
         let (datapath, (pod, control)) =
             tokio::try_join!(inner.datapath_type(), Netlink::open_with(&self.namespace, Control::open))?;
+        let userspace = datapath == USERSPACE_DATAPATH;
+        if userspace {
+            inner.isolation.ensure(&inner.settings.namespace, inner.settings.timeout).await?;
+        }
         // A second ADD of the same interface replaces the first. Its row must be gone before the name can be used again.
         inner.remove_port(name).await?;
         inner.wait_released(name).await?;
@@ -95,8 +99,7 @@ impl<'a> Plug<'a> {
             comment: format!("interface {} of pod {}", attachment.ifname, attachment.pod),
         };
         // The switch opens its end while the pod's end is configured.
-        let (replaced, ()) =
-            tokio::try_join!(inner.add_port(new), self.configure(&pod, &control, datapath == "netdev"))?;
+        let (replaced, ()) = tokio::try_join!(inner.add_port(new), self.configure(&pod, &control, userspace))?;
         for earlier in replaced {
             tracing::warn!(pod = %attachment.pod, port = attachment.port_id, interface = earlier,
                 "replaced an interface of an earlier sandbox with the same Neutron port");

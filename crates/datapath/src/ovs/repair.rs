@@ -1,8 +1,8 @@
 //! What is attached on this node, and what was left behind.
 
-use super::{Inner, plug, record};
+use super::{Inner, USERSPACE_DATAPATH, plug, record};
 use crate::{Attached, Result, Stale, StaleReason, netns::Namespace, ovsdb::View};
-use kuryr_core::names::MAX_INTERFACE_NAME;
+use kuryr_core::names::{HOST_INTERFACE_PREFIX, MAX_INTERFACE_NAME};
 use std::collections::HashSet;
 
 /// The attachments that stand in the OVSDB.
@@ -17,21 +17,27 @@ fn attached(view: &View) -> Vec<Attached> {
 /// Whether a device has a name as `kuryr_core::names::host_interface` gives them.
 fn is_ours(name: &str) -> bool {
     name.len() == MAX_INTERFACE_NAME
-        && name.strip_prefix("kur").is_some_and(|digest| digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        && name
+            .strip_prefix(HOST_INTERFACE_PREFIX)
+            .is_some_and(|digest| digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 pub(super) async fn stale(inner: &Inner) -> Result<Vec<Stale>> {
     let node = inner.node_netlink().await?;
-    let devices: HashSet<String> =
-        node.links().await?.into_iter().map(|link| link.name).filter(|name| is_ours(name)).collect();
-    let (attached, interfaces) = inner
+    let devices: HashSet<String> = node.links().await?.into_iter().map(|link| link.name).collect();
+    let (attached, interfaces, userspace) = inner
         .client
         .read_fresh("the attached interfaces", |view| {
             let names = view.interfaces.values().map(|interface| interface.name.clone());
-            (attached(view), names.collect::<HashSet<_>>())
+            let bridge = view.bridge(&inner.settings.bridge);
+            let userspace = bridge.is_some_and(|(_, bridge)| bridge.datapath_type == USERSPACE_DATAPATH);
+            (attached(view), names.collect::<HashSet<_>>(), userspace)
         })
         .await?;
-    let without_port = devices.difference(&interfaces).map(|name| Stale {
+    if userspace {
+        renew_isolation(inner).await;
+    }
+    let without_port = devices.difference(&interfaces).filter(|name| is_ours(name)).map(|name| Stale {
         host_interface: name.clone(),
         attached: None,
         reason: StaleReason::NoPort,
@@ -48,6 +54,15 @@ pub(super) async fn stale(inner: &Inner) -> Result<Vec<Stale>> {
     });
     // What somebody works on right now is half-made for a good reason.
     Ok(without_port.chain(broken).filter(|stale| !inner.locks.busy(&stale.host_interface)).collect())
+}
+
+/// Those who flush the node's netfilter rules flush ours as well. Leftovers are to be found whether this succeeds or not;
+/// until it does, no pod can be plugged.
+async fn renew_isolation(inner: &Inner) {
+    let renewed = inner.isolation.renew(&inner.settings.namespace, inner.settings.timeout).await;
+    if let Err(error) = renewed {
+        tracing::error!(%error, "pods of this node may reach the host past their security groups");
+    }
 }
 
 pub(super) async fn remove(inner: &Inner, stale: &Stale) -> Result<()> {

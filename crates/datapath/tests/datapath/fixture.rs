@@ -1,5 +1,6 @@
 //! A node in a network namespace of its own, with its own Open vSwitch, and sandboxes for pods. All ends with its value.
 
+use kuryr_core::names::HOST_INTERFACE_PREFIX;
 use kuryr_datapath::{
     Attachment, PodRef, Route,
     netns::Namespace,
@@ -212,7 +213,7 @@ impl Node {
 
     /// The devices that pods' interfaces have on the node.
     pub fn veths(&self) -> Vec<String> {
-        self.netns.devices().into_iter().filter(|name| name.starts_with("kur")).collect()
+        self.netns.devices().into_iter().filter(|name| name.starts_with(HOST_INTERFACE_PREFIX)).collect()
     }
 
     /// Says that nothing of any pod is left on the node: no device, no port, no row.

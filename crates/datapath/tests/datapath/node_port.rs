@@ -4,9 +4,9 @@ use crate::fixture::{BRIDGE, MTU, Node, Pod, eventually, route, run};
 use crate::packets::{ping, tcp};
 use kuryr_datapath::{Driver, Error, ovs::NodePortSpec};
 
-const NAME: &str = "kuryr0";
+pub const NAME: &str = "kuryr0";
 
-fn spec() -> NodePortSpec {
+pub fn spec() -> NodePortSpec {
     NodePortSpec {
         port_id: "22222222-2222-2222-2222-222222222222".to_owned(),
         mac: "fa:16:3e:00:01:00".parse().unwrap(),
@@ -43,8 +43,11 @@ async fn the_node_reaches_a_pod_and_a_pod_the_node() {
     node.ovs.node_port(NAME).ensure(&spec()).await.unwrap();
     assert_right(&node);
     ping(&node.netns, "10.244.0.11");
+    ping(&node.netns, "fd00:244::b");
+    ping(&pod.netns, "10.244.0.200");
     ping(&pod.netns, "fd00:244::c8");
     tcp(node.netns.open(), pod.netns.open(), "10.244.0.11".parse().unwrap()).await;
+    tcp(pod.netns.open(), node.netns.open(), "10.244.0.200".parse().unwrap()).await;
     tcp(pod.netns.open(), node.netns.open(), "fd00:244::c8".parse().unwrap()).await;
 }
 

@@ -17,7 +17,7 @@ async fn each_kind_of_leftover_is_found_and_removed() {
     for pod in &pods {
         node.ovs.plug(&pod.attachment).await.unwrap();
     }
-    node.netns.run("ip", &["link", "add", "kurfoo", "type", "veth", "peer", "name", "foreign"]);
+    node.netns.run("ip", &["link", "add", "kpodfoo", "type", "veth", "peer", "name", "foreign"]);
     assert_eq!(stale(&node).await, []);
     let [sound, no_port, no_device, no_namespace] = [0, 1, 2, 3].map(|index: usize| pods[index].host());
     node.vsctl(&["del-port", &no_port]);
@@ -36,7 +36,7 @@ async fn each_kind_of_leftover_is_found_and_removed() {
     assert_eq!(stale(&node).await, []);
     assert_eq!(node.ports(), [sound]);
     assert_eq!(node.ovs.check(&pods[0].attachment).await.unwrap(), []);
-    assert!(node.netns.devices().contains(&"kurfoo".to_owned()), "a device that isn't ours was removed");
+    assert!(node.netns.devices().contains(&"kpodfoo".to_owned()), "a device that isn't ours was removed");
 }
 
 #[tokio::test]
