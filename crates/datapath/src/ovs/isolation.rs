@@ -2,8 +2,8 @@
 //!
 //! With the kernel's datapath Open vSwitch takes a pod's frames before anybody else sees them. The userspace datapath
 //! only gets a copy of them (`AF_PACKET`): the host's end of the veth is an ordinary device of the node, whose kernel
-//! would answer ARP and neighbour discovery for any address of the node, and let the pod into every service of the host,
-//! past Neutron's security groups. So netfilter, which comes after the copy, drops all that arrives by such a device.
+//! would answer ARP for any address of the node with the veth's own MAC address, and let the pod into every service of the
+//! host, past Neutron's security groups. So netfilter, which comes after the copy, drops all that arrives by such a device.
 
 use crate::netns::Namespace;
 use kuryr_core::names::HOST_INTERFACE_PREFIX;

@@ -52,6 +52,8 @@ async fn only_the_node_port_answers_for_its_addresses() {
     let pod = Pod::new(11);
     node.ovs.plug(&pod.attachment).await.unwrap();
     node.ovs.node_port(NAME).ensure(&spec()).await.unwrap();
+    // Of the two the kernel gives away only the first by itself: it answers neighbour discovery only on the device that has
+    // the address.
     for address in ["10.244.0.200", "fd00:244::c8"] {
         let capture = capture(&pod.netns).await;
         ping(&pod.netns, address);
