@@ -80,7 +80,8 @@ pub async fn refused(cluster: &Cluster, config: &Path) -> Result<Output> {
 fn command(cluster: &Cluster, config: &Path) -> Result<Command> {
     let program: PathBuf = Artefacts::at(cluster.lab.cache())?.kuryr("kuryr");
     let mut command = Command::new(program);
-    command.args(["controller", "--config"]).arg(config).stdin(Stdio::null());
+    // Another port than the lab's own, which may be running.
+    command.args(["controller", "--listen", "127.0.0.1:0", "--config"]).arg(config).stdin(Stdio::null());
     command.env("KUBECONFIG", kubernetes::kubeconfig_of(&cluster.lab, LABS_OWN));
     Ok(command)
 }
