@@ -21,7 +21,7 @@ pub trait Driver: Send + Sync {
     /// Removes the interface `ifname` of sandbox `container_id`. That it doesn't exist is no error.
     ///
     /// # Errors
-    /// When something could not be removed. The rest is removed all the same.
+    /// When something could not be removed. It stays on record, among [`Driver::attachments`].
     fn unplug<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>>;
 
     /// Compares what is there with what should be. Empty: all is well.

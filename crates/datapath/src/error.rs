@@ -64,18 +64,4 @@ pub enum Error {
         /// The host's end.
         interface: String,
     },
-    /// Several things failed; the rest was done.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Several(Vec<Error>),
-}
-
-impl Error {
-    /// `Ok` for no error, the error itself for one, [`Error::Several`] for more.
-    pub(crate) fn collect(mut errors: Vec<Self>) -> Result<()> {
-        match errors.len() {
-            0 => Ok(()),
-            1 => Err(errors.remove(0)),
-            _ => Err(Self::Several(errors)),
-        }
-    }
 }

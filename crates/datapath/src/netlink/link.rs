@@ -8,7 +8,7 @@ use rtnetlink::{
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
     packet_route::{
         RouteNetlinkMessage,
-        link::{InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage},
+        link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage},
     },
 };
 
@@ -101,6 +101,36 @@ pub fn set_mtu(name: &str, mtu: u32) -> Request {
 pub fn delete_link(name: &str) -> Request {
     let message = LinkUnspec::new_with_name(name).build();
     Request { what: format!("deleting `{name}`"), payload: RouteNetlinkMessage::DelLink(message), flags: 0 }
+}
+
+/// Puts the device of that name into a group.
+#[must_use]
+pub fn set_group(name: &str, group: u32) -> Request {
+    let message = LinkUnspec::new_with_name(name).link_group(group).build();
+    Request {
+        what: format!("putting `{name}` into group {group}"),
+        payload: RouteNetlinkMessage::SetLink(message),
+        flags: 0,
+    }
+}
+
+/// Removes all devices of a group; of veth pairs, both ends. That it is empty is an error (`ENODEV`).
+#[must_use]
+pub fn delete_group(group: u32) -> Request {
+    let message = LinkMessageBuilder::<LinkUnspec>::new().link_group(group).build();
+    let what = format!("deleting the devices of group {group}");
+    Request { what, payload: RouteNetlinkMessage::DelLink(message), flags: 0 }
+}
+
+/// Keeps the kernel from giving the device of that name a link-local address when it gets a carrier. A request that
+/// creates a device can't say so.
+#[must_use]
+pub fn no_own_ipv6_address(name: &str) -> Request {
+    let mode = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+    let message =
+        LinkUnspec::new_with_name(name).append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![mode])).build();
+    let what = format!("keeping IPv6 addresses from `{name}`");
+    Request { what, payload: RouteNetlinkMessage::SetLink(message), flags: 0 }
 }
 
 impl Netlink {

@@ -12,6 +12,7 @@ mod node_port;
 mod plug;
 mod port;
 mod record;
+mod remover;
 mod repair;
 
 pub use node_port::{NodePort, NodePortSpec, NodePortStatus};
@@ -27,6 +28,7 @@ use isolation::Isolation;
 use kuryr_core::names::host_interface;
 use locks::Locks;
 use port::Removals;
+use remover::Remover;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
@@ -59,6 +61,7 @@ struct Inner {
     locks: Locks,
     removals: Removals,
     isolation: Isolation,
+    remover: Remover,
 }
 
 impl Ovs {
@@ -67,7 +70,8 @@ impl Ovs {
     pub fn new(settings: Settings) -> Self {
         let client = Client::connect(settings.remote.clone(), settings.timeout);
         let (locks, removals, isolation) = (Locks::default(), Removals::default(), Isolation::default());
-        Self { inner: Arc::new(Inner { settings, client, locks, removals, isolation }) }
+        let remover = Remover::start(settings.namespace.clone());
+        Self { inner: Arc::new(Inner { settings, client, locks, removals, isolation, remover }) }
     }
 
     /// The live copy of the node's OVSDB: [`View::live`] says whether the connection stands.

@@ -4,7 +4,7 @@ use super::{Inner, USERSPACE_DATAPATH, interface, port::NewPort, record};
 use crate::{
     Attachment, Error, Result,
     ethtool::Control,
-    netlink::{self, Netlink, Veth, create_veth},
+    netlink::{self, Netlink, Veth, create_veth, no_own_ipv6_address},
     netns::Namespace,
 };
 use std::{io, sync::Arc};
@@ -86,7 +86,9 @@ impl<'a> Plug<'a> {
             inner.isolation.ensure(&inner.settings.namespace, inner.settings.timeout).await?;
         }
         // A second ADD of the same interface replaces the first. Its row must be gone before the name can be used again.
-        inner.remove_port(name).await?;
+        if inner.client.read(name, |view| view.interface(name).is_some()).await? {
+            remove(inner, name).await?;
+        }
         inner.wait_released(name).await?;
         effects.push(Effect::Link);
         self.make_veth().await?;
@@ -119,10 +121,14 @@ impl<'a> Plug<'a> {
         };
         match self.node.execute([create_veth(&veth)]).await {
             Err(error) if error.exists() && self.node.remove_link(&self.name).await? => {
-                Ok(self.node.execute([create_veth(&veth)]).await?)
+                self.node.execute([create_veth(&veth)]).await
             }
-            result => Ok(result?),
+            result => result,
+        }?;
+        if let Err(error) = self.node.execute([no_own_ipv6_address(&self.name)]).await {
+            tracing::debug!(%error, "the kernel may have no IPv6");
         }
+        Ok(())
     }
 
     /// Everything inside the pod's namespace.
@@ -142,9 +148,9 @@ impl<'a> Plug<'a> {
         Ok(pod.execute(interface::configure(&link, addresses, routes)).await?)
     }
 
-    /// Undoes the effects, the last one first, and says what could not be undone: the repair at the next start does it.
+    /// Undoes the effects, the device before its record, and says what could not be undone: the repair does it.
     async fn undo(&self, effects: &[Effect]) {
-        for effect in effects.iter().rev() {
+        for effect in effects {
             let undone = match effect {
                 Effect::Link => self.node.remove_link(&self.name).await.map(drop).map_err(Error::from),
                 Effect::Port => self.undo_port().await,
@@ -162,12 +168,7 @@ impl<'a> Plug<'a> {
     }
 }
 
-async fn remove_link(inner: &Inner, name: &str) -> Result<()> {
-    inner.node_netlink().await?.remove_link(name).await?;
-    Ok(())
-}
-
-/// Removes port and device, on a task of its own: a caller that loses interest doesn't leave half of it.
+/// Removes device and port, on a task of its own: a caller that loses interest doesn't leave half of it.
 pub(super) async fn unplug(inner: Arc<Inner>, name: String) -> Result<()> {
     let interface = name.clone();
     let work = async move {
@@ -177,9 +178,14 @@ pub(super) async fn unplug(inner: Arc<Inner>, name: String) -> Result<()> {
     tokio::spawn(work.in_current_span()).await.unwrap_or(Err(Error::Interrupted { interface }))
 }
 
-/// Removes port and device of that name, whatever of them is there. The caller holds the lock.
+/// Removes device and port of that name, whatever of them is there. The caller holds the lock.
+///
+/// The port is the record of the device, so it goes last: after a crash between the two, or where the device can't be
+/// removed, nobody takes its address for free. And a switch that isn't running forwards what its kernel datapath knows
+/// until the device is gone.
 pub(super) async fn remove(inner: &Inner, name: &str) -> Result<()> {
-    let port = inner.remove_port(name).await.map(drop);
-    let link = remove_link(inner, name).await;
-    Error::collect([port, link].into_iter().filter_map(Result::err).collect())
+    if !inner.remover.remove(name).await {
+        inner.node_netlink().await?.remove_link(name).await?;
+    }
+    inner.remove_port(name).await.map(drop)
 }

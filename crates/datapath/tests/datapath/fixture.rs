@@ -156,6 +156,12 @@ impl Node {
         self.server = None;
     }
 
+    /// Stops (`-STOP`) or continues (`-CONT`) it.
+    pub fn signal_server(&self, signal: &str) {
+        let server = self.server.as_ref().unwrap().0.id().to_string();
+        run("kill", &[signal, &server]);
+    }
+
     pub fn start_switch(&mut self) {
         let mut command = self.daemon("ovs-vswitchd");
         command.arg(format!("unix:{}", self.file("db.sock")));

@@ -1,6 +1,6 @@
 //! Plugging and unplugging.
 
-use crate::fixture::{Netns, Node, Pod, run};
+use crate::fixture::{Netns, Node, Pod, eventually, run};
 use futures::future::join_all;
 use kuryr_datapath::{Driver, Error, netns};
 
@@ -129,6 +129,34 @@ async fn a_namespace_that_goes_under_our_feet() {
     node.assert_empty();
 }
 
+/// A crash between the two steps must leave a record of a device that is gone, never a device without a record: what has no
+/// record is taken for gone, and its address is given on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_device_goes_before_its_record() {
+    let node = Node::new();
+    let pod = Pod::new(11);
+    node.ovs.plug(&pod.attachment).await.unwrap();
+    node.signal_server("-STOP");
+    let (ovs, id) = (node.ovs.clone(), pod.attachment.container_id.clone());
+    let unplug = tokio::spawn(async move { ovs.unplug(&id, "eth0").await });
+    eventually("the device goes, though the server doesn't answer", || node.veths().is_empty().then_some(())).await;
+    node.signal_server("-CONT");
+    // The server's answer was all that was still missing. Had it been asked first, it would have been given up by now.
+    unplug.await.unwrap().unwrap();
+    node.assert_empty();
+}
+
+#[tokio::test]
+async fn the_hosts_end_has_no_address() {
+    let node = Node::new();
+    let pod = Pod::new(11);
+    node.ovs.plug(&pod.attachment).await.unwrap();
+    let [link] = node.netns.ip(&["link", "show", "dev", &pod.host()]).try_into().unwrap();
+    assert_eq!(link["inet6_addr_gen_mode"], "none", "{link}");
+    let [shown] = node.netns.ip(&["address", "show", "dev", &pod.host()]).try_into().unwrap();
+    assert_eq!(shown["addr_info"], serde_json::json!([]), "{shown}");
+}
+
 #[tokio::test]
 async fn unplug_after_the_namespace_is_gone() {
     let node = Node::new();
@@ -169,6 +197,22 @@ async fn twenty_pods_at_once() {
         result.unwrap();
     }
     node.assert_empty();
+}
+
+#[tokio::test]
+async fn removed_together_with_one_that_is_missing_and_without_one_that_stays() {
+    let node = Node::new();
+    let pods: Vec<Pod> = (11..15).map(Pod::new).collect();
+    for pod in &pods {
+        node.ovs.plug(&pod.attachment).await.unwrap();
+    }
+    node.netns.run("ip", &["link", "del", &pods[1].host()]);
+    let unplugs = pods[..3].iter().map(|pod| node.ovs.unplug(&pod.attachment.container_id, "eth0"));
+    for result in join_all(unplugs).await {
+        result.unwrap();
+    }
+    assert_eq!((node.veths(), node.ports()), (vec![pods[3].host()], vec![pods[3].host()]));
+    assert_eq!(node.ovs.check(&pods[3].attachment).await.unwrap(), []);
 }
 
 #[tokio::test]
