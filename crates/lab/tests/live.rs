@@ -115,7 +115,6 @@ fn connect(netns: &str, to: SocketAddr) -> TcpStream {
 }
 
 #[test]
-#[ignore = "needs the lab: cargo xtask lab up"]
 fn pods_reach_each_other_across_nodes_with_full_frames_of_both_families() {
     let (_one, lab) = lab();
     let (one, two) = (Pod::plug(&lab, 1), Pod::plug(&lab, 2));
@@ -133,7 +132,6 @@ fn pods_reach_each_other_across_nodes_with_full_frames_of_both_families() {
 }
 
 #[test]
-#[ignore = "needs the lab: cargo xtask lab up"]
 fn a_pod_reaches_the_api_server_and_the_dns_by_their_service_addresses() {
     let (_one, lab) = lab();
     let pod = Pod::plug(&lab, 2);
@@ -157,7 +155,6 @@ fn a_pod_reaches_the_api_server_and_the_dns_by_their_service_addresses() {
 }
 
 #[test]
-#[ignore = "needs the lab: cargo xtask lab up"]
 fn a_link_is_delayed_cut_and_restored() {
     let (_one, lab) = lab();
     let link = lab.link(2).unwrap();
@@ -189,7 +186,6 @@ impl Drop for Healed<'_> {
 }
 
 #[test]
-#[ignore = "needs the lab: cargo xtask lab up"]
 fn any_component_is_killed_paused_and_started_by_its_name() {
     let (_one, lab) = lab();
     let state = || {

@@ -53,10 +53,11 @@ impl Lab {
     /// When there is no such component or it does not run.
     pub fn kill(&self, name: &str) -> Result<()> {
         self.named(name)?;
+        let members = process::members(self, name);
         if process::signal(self, name, Signal::SIGKILL) == 0 {
             bail!("{name} can't be killed: it does not run");
         }
-        if !process::holds_within(GONE, || process::members(self, name).is_empty()) {
+        if !process::holds_within(GONE, || process::all_ended(self, name, &members)) {
             bail!("{name} is still there after SIGKILL");
         }
         Ok(())

@@ -46,6 +46,7 @@ pub(crate) struct Record {
 pub(crate) struct Stat {
     pub state: char,
     pub session: i32,
+    pub threads: i32,
     pub start: u64,
 }
 
@@ -56,6 +57,7 @@ impl Stat {
         Some(Self {
             state: fields.first()?.chars().next()?,
             session: fields.get(3)?.parse().ok()?,
+            threads: fields.get(17)?.parse().ok()?,
             start: fields.get(19)?.parse().ok()?,
         })
     }
@@ -64,9 +66,10 @@ impl Stat {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// A zombie has ended; only its parent has not looked yet.
+    /// A zombie has ended; only its parent has not looked yet. While other threads of it still end, its files are open:
+    /// a listening socket would still be bound.
     pub fn ended(&self) -> bool {
-        matches!(self.state, 'Z' | 'X')
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
     }
 }
 
@@ -184,6 +187,12 @@ pub(crate) fn members(lab: &Lab, name: &str) -> Vec<i32> {
         .collect()
 }
 
+/// Whether the processes that a component had, and any that it has now, have ended. `before` is needed because a process
+/// that is ending can't be told from others any more: it has left its session's leader and closed its log.
+pub(crate) fn all_ended(lab: &Lab, name: &str, before: &[i32]) -> bool {
+    before.iter().all(|&pid| Stat::of(pid).is_none_or(|stat| stat.ended())) && members(lab, name).is_empty()
+}
+
 fn writes_to(pid: i32, log: &Path) -> bool {
     [1, 2].iter().any(|fd| fs::read_link(format!("/proc/{pid}/fd/{fd}")).is_ok_and(|target| target == log))
 }
@@ -215,13 +224,14 @@ pub(crate) fn signal_each(pids: &[i32], signal: Signal) {
 /// # Errors
 /// When some survive SIGKILL (blocked inside the kernel).
 pub(crate) fn stop(lab: &Lab, name: &str, how: Stop) -> Result<bool> {
+    let before = members(lab, name);
     let asked = signal(lab, name, how.signal);
     if asked > 0 {
         // A paused process sees its signal only when it goes on.
         signal(lab, name, Signal::SIGCONT);
-        if !holds_within(how.patience, || members(lab, name).is_empty()) {
+        if !holds_within(how.patience, || all_ended(lab, name, &before)) {
             signal(lab, name, Signal::SIGKILL);
-            if !holds_within(Duration::from_secs(10), || members(lab, name).is_empty()) {
+            if !holds_within(Duration::from_secs(10), || all_ended(lab, name, &before)) {
                 bail!("processes {:?} of {name} are still there after SIGKILL", members(lab, name));
             }
         }

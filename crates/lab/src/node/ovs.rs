@@ -125,7 +125,10 @@ impl Component for Vswitchd {
 
     fn program(&self, lab: &Lab) -> Result<Option<Program>> {
         let dir = run_dir(lab, self.0);
+        // Monitored, as on a real node, where the service manager starts it again: the userspace datapath of OVS 3.1 has
+        // been seen to abort on an assertion about connection tracking.
         let program = Program::new("ovs-vswitchd")
+            .arg("--monitor")
             .arg(format!("unix:{}", database_socket(lab, self.0).display()))
             .arg(format!("--unixctl={}", dir.join("ovs-vswitchd.ctl").display()))
             .arg(format!("--pidfile={}", dir.join("ovs-vswitchd.pid").display()))
@@ -138,8 +141,8 @@ impl Component for Vswitchd {
         probe::unix(&run_dir(lab, self.0).join("ovs-vswitchd.ctl"))
     }
 
-    /// Bridges are TAP devices of the switch's process with this datapath: a new process makes them anew, without
-    /// addresses.
+    /// Bridges are persistent TAP devices with this datapath: they and their addresses outlive a killed switch, but not one
+    /// that ended in good order.
     fn started(&self, lab: &Lab) -> Result<()> {
         // The tunnel's local address has to be on the local port of a bridge of the same datapath: OVS then finds the
         // way out by the kernel's route and its own bridge.
