@@ -59,6 +59,12 @@ impl Error {
             Self::Unusable { .. } => Class::Rejected,
         }
     }
+
+    /// What was decided on is no longer so: the object has changed or is gone.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        matches!(self, Self::Kubernetes { .. }) && self.class() == Class::Conflict
+    }
 }
 
 /// The class of a failed request to the API server. A missing right (401, 403) is transient: the operator repairs it, and no

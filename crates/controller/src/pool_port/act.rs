@@ -49,9 +49,17 @@ pub async fn act(context: &Context, seen: &Observed, step: Step) -> Result<Acted
         Step::Destroy => destroy(context, seen).await,
         // The watch was quicker than the answer to our own write, which says whether a port may exist already.
         Step::Create if context.attempts.is_writing(&object.name_any()) => Ok(Acted::Ended(Next::After(ANSWER))),
+        Step::Hold => {
+            tracing::warn!(object = apply::described(object), "our finalizer was missing, putting it on");
+            changed(context, apply::with_finalizer(&api, object, names::NEUTRON_PORT_FINALIZER).await?)
+        }
         Step::Create => {
             let port = find_or_create(context, object).await?;
-            changed(context, status::publish_port(context, object, &port).await?)
+            let published = status::publish_port(context, object, &port).await;
+            if published.as_ref().is_err_and(Error::is_stale) {
+                yield_to_recorded(context, object, &port).await?;
+            }
+            changed(context, published?)
         }
         Step::Recheck => recheck(context, object).await,
         Step::SetGroups(groups) => set_groups(context, object, groups).await,
@@ -86,6 +94,12 @@ async fn find(context: &Context, object: &KuryrPoolPort) -> Result<Vec<Port>, Er
         .list_ports(&query)
         .await
         .map_err(Error::openstack("look for the Neutron port", apply::described(object)))?;
+    // A port whose `device_id` somebody changed is still ours.
+    let recorded = object.status.as_ref().and_then(|status| status.port_id.as_deref()).map(PortId::from);
+    if let Some(id) = recorded.filter(|id| ports.iter().all(|port| port.id != *id)) {
+        let port = context.neutron.get_port(&id).await.found();
+        ports.extend(port.map_err(Error::openstack("look for the Neutron port", apply::described(object)))?);
+    }
     ports.retain(|port| OwnerMark::parse(&port.description).as_ref() == Some(&mark));
     Ok(ports)
 }
@@ -113,6 +127,30 @@ async fn find_or_create(context: &Context, object: &KuryrPoolPort) -> Result<Por
     let port = created.map_err(Error::openstack("create the Neutron port", apply::described(object)))?;
     tracing::info!(object = apply::described(object), port = %port.id, "Neutron port created");
     Ok(port)
+}
+
+/// The object has changed while its port was made. Where another controller was quicker, its port is the one that a pod may
+/// use already: ours, which nobody has heard of, goes.
+async fn yield_to_recorded(context: &Context, object: &KuryrPoolPort, port: &Port) -> Result<(), Error> {
+    let api: Api<KuryrPoolPort> = Api::all(context.client.clone());
+    let current = api.get_opt(&object.name_any()).await;
+    let current = current.map_err(Error::kubernetes("read again", apply::described(object)))?;
+    if is_superfluous(object, &port.id, current.as_ref()) {
+        tracing::warn!(object = apply::described(object), port = %port.id, "deleting a second Neutron port, another controller was quicker");
+        delete(context, object, &port.id).await?;
+        context.metrics.surplus_deleted();
+    }
+    if let Some(current) = current {
+        context.pool_ports.wrote(current);
+    }
+    Ok(())
+}
+
+/// Whether a port that couldn't be recorded is one too many: its object is gone, or has another one.
+fn is_superfluous(object: &KuryrPoolPort, port: &PortId, current: Option<&KuryrPoolPort>) -> bool {
+    let Some(current) = current.filter(|current| current.uid() == object.uid()) else { return true };
+    let recorded = current.status.as_ref().and_then(|status| status.port_id.as_deref());
+    recorded.is_some_and(|recorded| recorded != port.as_str())
 }
 
 /// The request for the object's port. What finds it again is in the request itself.
@@ -215,4 +253,32 @@ async fn destroy(context: &Context, seen: &Observed) -> Result<Acted, Error> {
         Err(error) => return Err(error),
     }
     Ok(gone(context, object))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(uid: &str, port: Option<&str>) -> KuryrPoolPort {
+        let object = json!({
+            "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPoolPort",
+            "metadata": { "name": "node1-1", "uid": uid }, "status": { "portId": port },
+            "spec": { "nodeName": "node1", "networkId": "net", "subnetIds": ["four"] },
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn of_two_controllers_ports_the_recorded_one_stays() {
+        let (ours, decided_on) = (PortId::from("ours"), object("u", None));
+        for (current, superfluous) in [
+            (Some(object("u", None)), false),
+            (Some(object("u", Some("ours"))), false),
+            (Some(object("u", Some("theirs"))), true),
+            (Some(object("later", None)), true),
+            (None, true),
+        ] {
+            assert_eq!(is_superfluous(&decided_on, &ours, current.as_ref()), superfluous, "{current:?}");
+        }
+    }
 }

@@ -38,7 +38,10 @@ impl Reconciler for PoolPorts {
                 Ok(Acted::Changed(changed)) => object = changed,
                 Ok(Acted::Ended(next)) => return Ok(next),
                 Err(error) => {
-                    status::publish_failure(&self.0, &object, &error).await?;
+                    // The failure itself decides when to try again, not whether it could be told.
+                    if let Err(untold) = status::publish_failure(&self.0, &object, &error).await {
+                        tracing::warn!(error = %untold, "a failure could not be told in the object's conditions");
+                    }
                     return Err(error);
                 }
             }

@@ -21,6 +21,9 @@ pub enum Step {
     Delete,
     /// Delete the port in Neutron, then take the finalizer off.
     Destroy,
+    /// Put our finalizer on: somebody took it off, or wrote the object without it. Without it the object could be gone before
+    /// its Neutron port is.
+    Hold,
     /// Find the port in Neutron or create it.
     Create,
     /// Look once more for a second port, which a lost answer may have left.
@@ -54,6 +57,9 @@ fn is_ours_to_finish(object: &KuryrPoolPort) -> bool {
 
 /// The step that brings the Neutron port to what the spec says.
 fn keep(seen: &Observed) -> Step {
+    if !is_ours_to_finish(&seen.object) {
+        return Step::Hold;
+    }
     let status = seen.object.status.clone().unwrap_or_default();
     let step = if status.port_id.is_none() {
         Step::Create
@@ -114,6 +120,15 @@ mod tests {
         ] {
             assert_eq!(plan(&seen), step, "{seen:?}");
         }
+    }
+
+    #[test]
+    fn an_object_is_held_before_its_port_is_asked_for() {
+        let mut seen = seen(Some(Claimant::Holds), false, &json!({}));
+        Arc::make_mut(&mut seen.object).metadata.finalizers = None;
+        assert_eq!(plan(&seen), Step::Hold);
+        seen.claimant = None;
+        assert_eq!(plan(&seen), Step::Delete, "nobody needs it");
     }
 
     #[test]

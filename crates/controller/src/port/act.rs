@@ -15,7 +15,11 @@ use std::time::Duration;
 /// How soon to look again when a port of an earlier claim still holds the name.
 const NAME_IN_USE: Duration = Duration::from_secs(2);
 
-/// Carries the plan out. What was written is in the caches afterwards, which starts the next reconciles.
+/// How soon to look again at a claim that this reconcile has changed. The cache has the change before.
+const CHANGED: Duration = Duration::from_millis(50);
+
+/// Carries the plan out. What was written is in the caches afterwards, which starts the next reconciles. Only `Converged` says
+/// that what was observed is still worth publishing.
 pub async fn act(context: &Context, seen: &Observed, plan: Vec<Step>) -> Result<Next, Error> {
     let mut next = Next::Converged;
     for step in plan {
@@ -30,7 +34,15 @@ pub async fn act(context: &Context, seen: &Observed, plan: Vec<Step>) -> Result<
                 let changed = apply::spec(&api, &*pool_port, json!({ "securityGroupIds": groups })).await?;
                 context.pool_ports.wrote(changed);
             }
+            Step::AddFinalizer => {
+                let port = &*seen.port;
+                tracing::warn!(port = apply::described(port), "its node's finalizer was missing, putting it on");
+                let held = apply::with_finalizer(&api(context, port), port, names::INTERFACE_FINALIZER).await?;
+                context.ports.wrote(held);
+                next = Next::After(CHANGED);
+            }
             Step::DeletePort => {
+                context.seen.take(&seen.port.spec.pod_uid);
                 tracing::info!(port = apply::described(&*seen.port), "the pod is gone, deleting its KuryrPort");
                 match apply::delete(&api(context, &seen.port), &*seen.port).await? {
                     Some(deleting) => context.ports.wrote(deleting),

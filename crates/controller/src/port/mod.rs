@@ -26,7 +26,9 @@ impl Reconciler for Ports {
         let seen = observe::observe(&self.0, port).await?;
         let desired = desire::desire(&seen, &self.0.networks.defaults());
         let next = act::act(&self.0, &seen, plan::plan(&seen, &desired)).await?;
-        status::publish(&self.0, &seen).await?;
+        if next == Next::Converged {
+            status::publish(&self.0, &seen).await?;
+        }
         Ok(next)
     }
 }

@@ -68,7 +68,7 @@ pub fn claim_of(port: &KuryrPort, interface: &str) -> ClaimRef {
 /// Whether the claim's pod exists and hasn't ended. A cache can be behind, so its silence is confirmed.
 async fn pod_lives(context: &Context, port: &KuryrPort) -> Result<bool, Error> {
     let spec = &port.spec;
-    let is_it = |found: &Pod| found.uid().as_deref() == Some(&spec.pod_uid) && pod::needs_port(found);
+    let is_it = |found: &Pod| is_claim_of(port, found) && pod::needs_port(found);
     let namespace = port.namespace().unwrap_or_default();
     if context.pods.get(Some(&namespace), &spec.pod_name).is_some_and(|found| is_it(&found)) {
         return Ok(true);
@@ -79,6 +79,15 @@ async fn pod_lives(context: &Context, port: &KuryrPort) -> Result<bool, Error> {
     Ok(found.is_some_and(|found| is_it(&found)))
 }
 
+/// Whether this is the pod's one claim. A second one, or one for another node, was written by hand: the pod gets nothing
+/// by it.
+fn is_claim_of(port: &KuryrPort, pod: &Pod) -> bool {
+    let spec = &port.spec;
+    pod.uid().as_deref() == Some(&spec.pod_uid)
+        && pod.spec.as_ref().and_then(|pod| pod.node_name.as_deref()) == Some(&spec.node_name)
+        && port.name_any() == names::kuryr_port(&spec.pod_name, &spec.pod_uid)
+}
+
 /// Whether the node exists. A cache can be behind, so its silence is confirmed.
 async fn node_exists(context: &Context, name: &str) -> Result<bool, Error> {
     if context.nodes.get(None, name).is_some() {
@@ -87,4 +96,32 @@ async fn node_exists(context: &Context, name: &str) -> Result<bool, Error> {
     let api: Api<Node> = Api::all(context.client.clone());
     let found = api.get_metadata_opt(name).await.map_err(Error::kubernetes("look for the node", name))?;
     Ok(found.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kuryr_api::{InterfaceRequest, KuryrPortSpec};
+    use serde_json::json;
+
+    #[test]
+    fn a_pod_has_one_claim_however_many_are_written() {
+        let pod =
+            json!({ "metadata": { "name": "web", "uid": "u" }, "spec": { "containers": [], "nodeName": "node1" } });
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        let claim = |name: &str, uid: &str, node: &str| {
+            let interfaces = vec![InterfaceRequest { name: "eth0".into() }];
+            let (pod_name, pod_uid, node_name) = ("web".into(), uid.into(), node.into());
+            KuryrPort::new(name, KuryrPortSpec { pod_name, pod_uid, node_name, interfaces })
+        };
+        let name = names::kuryr_port("web", "u");
+        for (port, is_it) in [
+            (claim(&name, "u", "node1"), true),
+            (claim("web-again", "u", "node1"), false),
+            (claim(&name, "u", "node2"), false),
+            (claim(&names::kuryr_port("web", "old"), "old", "node1"), false),
+        ] {
+            assert_eq!(is_claim_of(&port, &pod), is_it, "{port:?}");
+        }
+    }
 }

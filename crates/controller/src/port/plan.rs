@@ -22,6 +22,9 @@ pub enum Step {
         /// The ids of the groups.
         groups: Vec<String>,
     },
+    /// Put the node's finalizer on: somebody took it off, or wrote the claim without it. Without it the claim would be gone,
+    /// and its ports would be free, before the node has confirmed that the interface is.
+    AddFinalizer,
     /// Delete the claim: its pod is gone. Its node's finalizer decides when it goes.
     DeletePort,
     /// Take the node's finalizer off in its place: the node is gone.
@@ -30,12 +33,15 @@ pub enum Step {
 
 /// Plans the steps. None: converged.
 pub fn plan(seen: &Observed, desired: &Desired) -> Vec<Step> {
+    let held = seen.port.metadata.finalizers.iter().flatten().any(|held| held == names::INTERFACE_FINALIZER);
     if seen.deleting() {
-        let held = seen.port.metadata.finalizers.iter().flatten().any(|held| held == names::INTERFACE_FINALIZER);
         return if held && !seen.node_exists { vec![Step::RemoveFinalizer] } else { Vec::new() };
     }
     if !desired.exists {
         return vec![Step::DeletePort];
+    }
+    if !held {
+        return vec![Step::AddFinalizer];
     }
     let wanted = seen.interfaces.iter().zip(&desired.pool_ports);
     let step = wanted.filter_map(|(interface, spec)| match &interface.pool_port {
@@ -97,7 +103,7 @@ mod tests {
                     changed.spec.security_group_ids = groups;
                     interface.pool_port = Some(Arc::new(changed));
                 }
-                Step::DeletePort | Step::RemoveFinalizer => panic!("not planned for a living pod"),
+                Step::AddFinalizer | Step::DeletePort | Step::RemoveFinalizer => panic!("not planned for a living pod"),
             }
         }
     }
@@ -120,6 +126,15 @@ mod tests {
             }
             prop_assert_eq!(plan(&seen, &desired), vec![]);
         }
+    }
+
+    #[test]
+    fn a_claim_without_its_nodes_finalizer_gets_it_before_anything_else() {
+        let mut bare = seen(1);
+        Arc::make_mut(&mut bare.port).metadata.finalizers = Some(vec!["example.com/other".into()]);
+        assert_eq!(plan(&bare, &desire(&bare, &defaults())), vec![Step::AddFinalizer]);
+        let podless = Observed { pod_lives: false, ..bare };
+        assert_eq!(plan(&podless, &desire(&podless, &defaults())), vec![Step::DeletePort]);
     }
 
     #[test]

@@ -45,12 +45,13 @@ pub async fn publish(context: &Context, seen: &Observed) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the status says all of this already. That nothing has happened yet needn't be said.
+/// Whether the status says all of this already. That nothing has happened yet needn't be said; and when something was said,
+/// it is our cache of the ports that is behind, which mustn't take back the addresses of a pod that runs.
 fn is_published(port: &KuryrPort, interfaces: &[InterfaceStatus], allocated: &Wanted) -> bool {
-    let Some(status) = &port.status else { return allocated.reason == reasons::PENDING };
-    let unsaid = !status.conditions.iter().any(|condition| condition.type_ == conditions::ALLOCATED);
-    let nothing_new = allocated.reason == reasons::PENDING && unsaid;
-    status.interfaces == interfaces && (nothing_new || allocated.is_in(&status.conditions))
+    if allocated.reason == reasons::PENDING {
+        return true;
+    }
+    port.status.as_ref().is_some_and(|status| status.interfaces == interfaces && allocated.is_in(&status.conditions))
 }
 
 /// The data of an interface whose port exists.
@@ -149,6 +150,30 @@ mod tests {
         assert_eq!(allocated(std::slice::from_ref(&with_port)).status, Some(true));
         let pending = interface_with(&json!({}));
         assert_eq!(allocated(&[with_port, pending]).reason, reasons::PENDING, "every interface counts");
+    }
+
+    #[test]
+    fn a_cache_that_is_behind_takes_no_address_back() {
+        let with_port = interface_with(&json!({
+            "portId": "p", "macAddress": "fa:16:3e:00:00:01", "mtu": 1442, "conditions": [condition("True", "Created", "")],
+        }));
+        let allocation = allocated(std::slice::from_ref(&with_port));
+        let interfaces = vec![interface(&with_port).unwrap()];
+        let spec = kuryr_api::KuryrPortSpec {
+            pod_name: "web".into(),
+            pod_uid: "u".into(),
+            node_name: "node1".into(),
+            interfaces: vec![],
+        };
+        let mut port = KuryrPort::new("web-1", spec);
+        assert!(!is_published(&port, &interfaces, &allocation), "the allocation itself is published");
+        let conditions = vec![allocation.onto(&[], None, Timestamp::UNIX_EPOCH)];
+        port.status = Some(KuryrPortStatus { interfaces: interfaces.clone(), conditions, ..Default::default() });
+        assert!(is_published(&port, &interfaces, &allocation));
+        let unknown = Interface { pool_port: None, ..with_port };
+        assert!(is_published(&port, &[], &allocated(&[unknown])), "not in the cache isn't gone");
+        let failed = interface_with(&json!({ "conditions": [condition("False", "QuotaExceeded", "no room")] }));
+        assert!(!is_published(&port, &[], &allocated(&[failed])), "a failure is told");
     }
 
     #[test]

@@ -10,25 +10,34 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 use std::fmt::Debug;
 
-/// Applies our part of the status (server-side apply): what other field managers wrote stays. Nothing is written to a
-/// later object of the same name.
+/// Applies our part of the status (server-side apply): what other field managers wrote stays. Provided that the object is
+/// still as we know it: an old cache, or a second controller, must not take back what a newer write has said.
 ///
 /// # Errors
-/// When the API server can't be asked or refuses.
+/// When the API server can't be asked or refuses; a conflict when the object has changed.
 pub async fn status<K>(api: &Api<K>, object: &K, status: &impl Serialize) -> Result<K, Error>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
     let name = object.name_any();
-    let patch = json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": { "name": name, "uid": object.uid() },
-        "status": status,
-    });
-    api.patch_status(&name, &PatchParams::apply(CONTROLLER).force(), &Patch::Apply(patch))
+    let parameters = PatchParams::apply(CONTROLLER).force();
+    api.patch_status(&name, &parameters, &Patch::Apply(status_patch(object, status)))
         .await
         .map_err(Error::kubernetes("write the status of", described(object)))
+}
+
+/// What [`status`] sends. With the version in it the API server refuses it for any other state of the object.
+fn status_patch<K: Resource<DynamicType = ()>>(object: &K, status: &impl Serialize) -> serde_json::Value {
+    json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {
+            "name": object.name_any(),
+            "uid": object.uid(),
+            "resourceVersion": object.resource_version(),
+        },
+        "status": status,
+    })
 }
 
 /// Changes the spec, provided that the object is still as we know it.
@@ -54,6 +63,19 @@ where
     let rest: Vec<_> = object.finalizers().iter().filter(|present| *present != finalizer).collect();
     let patch = json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": rest } });
     merge(api, object, "take the finalizer off", patch).await
+}
+
+/// Puts a finalizer on, provided that the object is still as we know it.
+///
+/// # Errors
+/// When the API server can't be asked or refuses; a conflict when the object has changed.
+pub async fn with_finalizer<K>(api: &Api<K>, object: &K, finalizer: &str) -> Result<K, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let all: Vec<_> = object.finalizers().iter().map(String::as_str).chain([finalizer]).collect();
+    let patch = json!({ "metadata": { "resourceVersion": object.resource_version(), "finalizers": all } });
+    merge(api, object, "put the finalizer on", patch).await
 }
 
 async fn merge<K>(api: &Api<K>, object: &K, action: &'static str, patch: serde_json::Value) -> Result<K, Error>
@@ -110,5 +132,23 @@ pub fn described<K: Resource<DynamicType = ()>>(object: &K) -> String {
     match object.namespace() {
         Some(namespace) => format!("{kind} {namespace}/{}", object.name_any()),
         None => format!("{kind} {}", object.name_any()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kuryr_api::{KuryrPoolPort, KuryrPoolPortStatus};
+
+    #[test]
+    fn a_status_is_written_only_to_the_state_that_it_was_decided_on() {
+        let object = json!({
+            "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPoolPort",
+            "metadata": { "name": "node1-1", "uid": "u", "resourceVersion": "7" },
+            "spec": { "nodeName": "node1", "networkId": "net", "subnetIds": ["four"] },
+        });
+        let object: KuryrPoolPort = serde_json::from_value(object).unwrap();
+        let patch = status_patch(&object, &KuryrPoolPortStatus::default());
+        assert_eq!(patch["metadata"], json!({ "name": "node1-1", "uid": "u", "resourceVersion": "7" }));
     }
 }
