@@ -127,7 +127,7 @@ impl Feeds {
         self.connect_pods(caches, queues, context);
         self.connect_nodes(caches, queues);
         self.connect_ports(queues);
-        self.connect_pool_ports(queues);
+        self.connect_pool_ports(queues, context);
     }
 
     fn connect_pods(&mut self, caches: &Caches, queues: &Queues, context: &Arc<Context>) {
@@ -178,8 +178,8 @@ impl Feeds {
         });
     }
 
-    fn connect_pool_ports(&mut self, queues: &Queues) {
-        let queues = queues.clone();
+    fn connect_pool_ports(&mut self, queues: &Queues, context: &Arc<Context>) {
+        let (queues, context) = (queues.clone(), context.clone());
         self.pool_ports.listen(move |port, gone| {
             queues.pool_ports.add(None, &port.name_any());
             match &port.spec.claim_ref {
@@ -188,8 +188,12 @@ impl Feeds {
                 }
                 _ => {}
             }
-            // A node's own port that is gone, deleted by hand, is made anew.
-            if gone && port.owner_references().iter().any(|owner| owner.kind == "Node") {
+            if gone {
+                // Whoever let it go: nothing is left to be remembered about it.
+                context.attempts.forget(&port.uid().unwrap_or_default());
+            }
+            // A node's own port that is gone, or is missing in Neutron, is made anew.
+            if port.owner_references().iter().any(|owner| owner.kind == "Node") {
                 queues.nodes.add(None, &port.spec.node_name);
             }
         });

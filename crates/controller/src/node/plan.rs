@@ -1,6 +1,7 @@
 //! The step from what a node has to what it is to have. Pure.
 
-use kuryr_api::{KuryrPoolPort, KuryrPoolPortSpec};
+use crate::reasons;
+use kuryr_api::{KuryrPoolPort, KuryrPoolPortSpec, conditions};
 use std::sync::Arc;
 
 /// What is there of a node.
@@ -19,7 +20,7 @@ pub enum Step {
     Create(Box<KuryrPoolPortSpec>),
     /// Give the port these security groups.
     SetGroups(Arc<KuryrPoolPort>, Vec<String>),
-    /// Delete the port: nodes have none.
+    /// Delete the port: nodes have none, or somebody deleted it in Neutron and it is made anew.
     Delete(Arc<KuryrPoolPort>),
 }
 
@@ -30,6 +31,8 @@ pub fn plan(seen: &Observed, desired: Option<KuryrPoolPortSpec>) -> Step {
         (None, Some(spec)) => Step::Create(Box::new(spec)),
         (Some(port), _) if port.metadata.deletion_timestamp.is_some() => Step::Converged,
         (Some(port), None) => Step::Delete(port),
+        // A pod's port that is missing is told on its pod; here nobody but us can replace it.
+        (Some(port), Some(_)) if is_missing(&port) => Step::Delete(port),
         (Some(port), Some(spec)) if port.spec.security_group_ids != spec.security_group_ids => {
             Step::SetGroups(port, spec.security_group_ids)
         }
@@ -37,10 +40,21 @@ pub fn plan(seen: &Observed, desired: Option<KuryrPoolPortSpec>) -> Step {
     }
 }
 
+/// The port was there and is gone in Neutron.
+fn is_missing(port: &KuryrPoolPort) -> bool {
+    let conditions = port.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|condition| {
+        condition.type_ == conditions::CREATED
+            && condition.status == "False"
+            && condition.reason == reasons::PORT_MISSING
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use kuryr_api::KuryrPoolPortStatus;
 
     fn spec(group: &str) -> KuryrPoolPortSpec {
         KuryrPoolPortSpec {
@@ -50,6 +64,11 @@ mod tests {
             security_group_ids: vec![group.into()],
             claim_ref: None,
         }
+    }
+
+    fn created(status: bool, reason: &'static str) -> Condition {
+        let (type_, message) = (conditions::CREATED, String::new());
+        conditions::Wanted { type_, status: Some(status), reason, message }.onto(&[], None, jiff::Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -62,6 +81,19 @@ mod tests {
         assert_eq!(plan(&some, Some(spec("a"))), Step::Converged);
         assert_eq!(plan(&some, Some(spec("b"))), Step::SetGroups(port.clone(), vec!["b".into()]));
         assert_eq!(plan(&some, None), Step::Delete(port.clone()));
+        let mut missing = port.clone();
+        Arc::make_mut(&mut missing).status = Some(KuryrPoolPortStatus {
+            port_id: Some("p".into()),
+            conditions: vec![created(false, reasons::PORT_MISSING)],
+            ..Default::default()
+        });
+        assert_eq!(plan(&Observed { port: Some(missing.clone()) }, Some(spec("a"))), Step::Delete(missing));
+        let mut waits = port.clone();
+        Arc::make_mut(&mut waits).status = Some(KuryrPoolPortStatus {
+            conditions: vec![created(false, reasons::QUOTA_EXCEEDED)],
+            ..Default::default()
+        });
+        assert_eq!(plan(&Observed { port: Some(waits) }, Some(spec("a"))), Step::Converged);
         let mut deleting = port;
         Arc::make_mut(&mut deleting).metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
         let deleting = Observed { port: Some(deleting) };

@@ -4,7 +4,7 @@ use crate::{context::Context, error::Error, networks::Addressing, reasons, runti
 use jiff::Timestamp;
 use kube::Api;
 use kuryr_api::{
-    KuryrPoolPort, KuryrPoolPortStatus,
+    ClaimKind, KuryrPoolPort, KuryrPoolPortStatus,
     conditions::{self, Wanted},
 };
 use kuryr_openstack::neutron::Port;
@@ -64,9 +64,14 @@ pub async fn publish_port(context: &Context, object: &KuryrPoolPort, port: &Port
 
 /// Says that the port is gone in Neutron although it is still needed.
 pub async fn publish_missing(context: &Context, object: &KuryrPoolPort, port_id: &str) -> Result<(), Error> {
-    let message =
-        format!("the Neutron port {port_id} doesn't exist: somebody deleted it; delete the pod to get another one");
+    let message = missing(object, port_id);
     publish_false(context, object, reasons::PORT_MISSING, message).await
+}
+
+fn missing(object: &KuryrPoolPort, port_id: &str) -> String {
+    let of_node = object.spec.claim_ref.as_ref().is_some_and(|claim| claim.kind == ClaimKind::Node);
+    let remedy = if of_node { "another one is made" } else { "delete the pod to get another one" };
+    format!("the Neutron port {port_id} doesn't exist: somebody deleted it; {remedy}")
 }
 
 /// Says why a step failed, where it says something new.

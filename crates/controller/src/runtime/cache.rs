@@ -223,7 +223,9 @@ impl<K: Kind> Feed<K> {
     fn own(&mut self, own: Own<K>) {
         match own {
             Own::Wrote(object) => {
-                if !object.uid().is_some_and(|uid| self.deleted.contains(&uid)) {
+                let present = self.writer.as_reader().get(&ObjectRef::from_obj(&*object));
+                let is_there = present.is_some_and(|present| present.uid() == object.uid());
+                if is_there || !object.uid().is_some_and(|uid| self.deleted.contains(&uid)) {
                     self.put(*object);
                 }
             }
@@ -273,6 +275,10 @@ impl<K: Kind> Feed<K> {
         let after = reader.state();
         let uids: HashSet<_> = after.iter().filter_map(|object| object.uid()).collect();
         for lost in before.iter().filter(|object| object.uid().is_none_or(|uid| !uids.contains(&uid))) {
+            // No watch will say that it is gone: a late answer to one of our writes would bring it back for good.
+            if let Some(uid) = lost.uid() {
+                self.deleted.insert(uid);
+            }
             self.tell(lost, true);
         }
         for object in after {
@@ -373,5 +379,76 @@ impl Deleted {
 
     fn contains(&self, uid: &str) -> bool {
         self.uids.contains(uid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kuryr_api::{InterfaceRequest, KuryrPort, KuryrPortSpec};
+    use prometheus_client::registry::Registry;
+
+    fn port(uid: &str, version: u64) -> KuryrPort {
+        let interfaces = vec![InterfaceRequest { name: "eth0".into() }];
+        let spec = KuryrPortSpec { pod_name: "p".into(), pod_uid: "u".into(), node_name: "n".into(), interfaces };
+        let mut port = KuryrPort::new("p-1", spec);
+        port.metadata.namespace = Some("shop".into());
+        port.metadata.uid = Some(uid.into());
+        port.metadata.resource_version = Some(version.to_string());
+        port
+    }
+
+    /// A cache whose watch never begins: the tests say what it brings.
+    fn unwatched() -> (Cache<KuryrPort>, Feed<KuryrPort>) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let metrics = Metrics::new(&mut Registry::default());
+        let events = Events::new(client.clone());
+        cache(&client, &metrics, &events, None, |_| {})
+    }
+
+    fn listed(feed: &mut Feed<KuryrPort>, ports: Vec<KuryrPort>) {
+        feed.watched(watcher::Event::Init);
+        for port in ports {
+            feed.watched(watcher::Event::InitApply(DeserializeGuard(Ok(port))));
+        }
+        feed.watched(watcher::Event::InitDone);
+    }
+
+    fn known(cache: &Cache<KuryrPort>) -> Option<(String, u64)> {
+        cache.get(Some("shop"), "p-1").map(|port| (port.uid().unwrap(), version(&*port)))
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_brings_nothing_back_that_a_new_list_no_longer_has() {
+        let (cache, mut feed) = unwatched();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = told.clone();
+        feed.listen(move |port: &KuryrPort, gone| heard.lock().unwrap().push((version(port), gone)));
+        listed(&mut feed, vec![port("a", 1)]);
+        listed(&mut feed, vec![]);
+        assert_eq!(*told.lock().unwrap(), [(1, false), (1, true)]);
+        feed.own(Own::Wrote(Box::new(port("a", 2))));
+        assert_eq!(known(&cache), None);
+        feed.own(Own::Wrote(Box::new(port("b", 3))));
+        assert_eq!(known(&cache), Some(("b".into(), 3)), "a later object of the same name is another one");
+    }
+
+    #[tokio::test]
+    async fn an_object_that_a_list_left_out_and_a_watch_brings_is_kept_current_again() {
+        let (cache, mut feed) = unwatched();
+        listed(&mut feed, vec![port("a", 1)]);
+        listed(&mut feed, vec![]);
+        feed.watched(watcher::Event::Apply(DeserializeGuard(Ok(port("a", 2)))));
+        feed.own(Own::Wrote(Box::new(port("a", 4))));
+        assert_eq!(known(&cache), Some(("a".into(), 4)));
+        feed.own(Own::Wrote(Box::new(port("a", 3))));
+        feed.watched(watcher::Event::Apply(DeserializeGuard(Ok(port("a", 3)))));
+        assert_eq!(known(&cache), Some(("a".into(), 4)), "an older state changes nothing");
+        feed.own(Own::Gone(object_ref(Some("shop"), "p-1"), "other".into()));
+        assert!(known(&cache).is_some(), "another object was gone");
+        feed.watched(watcher::Event::Delete(DeserializeGuard(Ok(port("a", 5)))));
+        feed.own(Own::Wrote(Box::new(port("a", 4))));
+        assert_eq!(known(&cache), None);
     }
 }
