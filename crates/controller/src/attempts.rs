@@ -90,6 +90,11 @@ impl Attempts {
         self.state().unsettled.insert(uid.to_owned(), settled);
     }
 
+    /// Neutron is to be looked at once more, as soon as the object's port is recorded.
+    pub fn look_again(&self, uid: &str) {
+        self.state().unsettled.entry(uid.to_owned()).or_insert_with(Instant::now);
+    }
+
     /// The object was not written by this process: a predecessor may have sent a request just before it ended.
     pub fn inherited(&self, uid: &str) {
         let settled = self.started + SETTLED;
@@ -160,6 +165,11 @@ mod tests {
         assert_eq!(attempts.unsettled_at("a", now + SETTLED * 2), Some(Duration::ZERO), "look once more");
         attempts.settled("a");
         assert_eq!(attempts.unsettled_at("a", now), None);
+        attempts.look_again("a");
+        assert_eq!(attempts.unsettled("a"), Some(Duration::ZERO));
+        attempts.lost("b");
+        attempts.look_again("b");
+        assert!(attempts.unsettled("b").is_some_and(|left| !left.is_zero()), "a lost request still has its time");
     }
 
     #[test]

@@ -43,10 +43,14 @@ pub fn for_users(reason: &str) -> bool {
     FAILURES.contains(&(known(reason), true))
 }
 
-/// Reason and message of a failed request to OpenStack. The message is the same at every repetition, or every one of them
-/// would be a write: it holds no request id, which the log has. `None` for what passes in a moment.
+/// A conflict that comes so often in a row doesn't pass in a moment.
+const LASTING_CONFLICTS: u32 = 5;
+
+/// Reason and message of a failed request to OpenStack, after so many failures of its class. The message is the same at every
+/// repetition, or every one of them would be a write: it holds no request id, which the log has. `None` for what passes in
+/// a moment.
 #[must_use]
-pub fn of(error: &Error) -> Option<(&'static str, String)> {
+pub fn of(error: &Error, failures: u32) -> Option<(&'static str, String)> {
     let said = error.neutron_type().unwrap_or_else(|| error.kind().as_str());
     let detail = format!("{} {} answered {said}: {}", error.method(), error.path(), error.message());
     match error.kind() {
@@ -68,7 +72,17 @@ pub fn of(error: &Error) -> Option<(&'static str, String)> {
             REFUSED,
             format!("Neutron refuses the port: check that the configured subnets and security groups exist ({detail})"),
         )),
-        Kind::Conflict => None,
+        Kind::Conflict if failures < LASTING_CONFLICTS => None,
+        // Without its words, in which the addresses may be others each time.
+        Kind::Conflict => Some((
+            REFUSED,
+            format!(
+                "Neutron keeps refusing the port, trying again: check the configured subnets and security groups; the \
+                 controller's log has Neutron's words ({} {} answered {said})",
+                error.method(),
+                error.path()
+            ),
+        )),
         kind => {
             Some((UNAVAILABLE, format!("OpenStack doesn't create the port for now, trying again ({})", kind.as_str())))
         }

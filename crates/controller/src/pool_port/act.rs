@@ -95,8 +95,7 @@ async fn find(context: &Context, object: &KuryrPoolPort) -> Result<Vec<Port>, Er
         .await
         .map_err(Error::openstack("look for the Neutron port", apply::described(object)))?;
     // A port whose `device_id` somebody changed is still ours.
-    let recorded = object.status.as_ref().and_then(|status| status.port_id.as_deref()).map(PortId::from);
-    if let Some(id) = recorded.filter(|id| ports.iter().all(|port| port.id != *id)) {
+    if let Some(id) = recorded(object).map(PortId::from).filter(|id| ports.iter().all(|port| port.id != *id)) {
         let port = context.neutron.get_port(&id).await.found();
         ports.extend(port.map_err(Error::openstack("look for the Neutron port", apply::described(object)))?);
     }
@@ -110,7 +109,12 @@ async fn find_or_create(context: &Context, object: &KuryrPoolPort) -> Result<Por
     let first = context.attempts.first(&uid);
     if !first {
         context.attempts.inherited(&uid);
-        if let Some(port) = keep_one(context, object, find(context, object).await?).await? {
+        let (kept, surplus) = sort_out(object, find(context, object).await?);
+        if !surplus.is_empty() {
+            // Only once one is recorded is it certain which ones nobody uses: another controller may just record another.
+            context.attempts.look_again(&uid);
+        }
+        if let Some(port) = kept {
             tracing::info!(object = apply::described(object), port = %port.id, "found the Neutron port of an earlier request");
             context.metrics.adopted();
             return Ok(port);
@@ -149,8 +153,7 @@ async fn yield_to_recorded(context: &Context, object: &KuryrPoolPort, port: &Por
 /// Whether a port that couldn't be recorded is one too many: its object is gone, or has another one.
 fn is_superfluous(object: &KuryrPoolPort, port: &PortId, current: Option<&KuryrPoolPort>) -> bool {
     let Some(current) = current.filter(|current| current.uid() == object.uid()) else { return true };
-    let recorded = current.status.as_ref().and_then(|status| status.port_id.as_deref());
-    recorded.is_some_and(|recorded| recorded != port.as_str())
+    recorded(current).is_some_and(|recorded| recorded != port.as_str())
 }
 
 /// The request for the object's port. What finds it again is in the request itself.
@@ -172,21 +175,19 @@ fn group_ids(ids: &[String]) -> Vec<SecurityGroupId> {
     ids.iter().map(|id| SecurityGroupId::from(id.as_str())).collect()
 }
 
-/// Of several ports that carry the object's mark one stays, the others are deleted.
-async fn keep_one(context: &Context, object: &KuryrPoolPort, mut ports: Vec<Port>) -> Result<Option<Port>, Error> {
-    let recorded = object.status.as_ref().and_then(|status| status.port_id.clone());
-    let (kept, surplus) = {
+/// Of several ports that carry the object's mark one stays, the others are one too many.
+fn sort_out(object: &KuryrPoolPort, ports: Vec<Port>) -> (Option<Port>, Vec<Port>) {
+    let kept = {
         let ids: Vec<_> = ports.iter().map(|port| port.id.as_str()).collect();
-        let (kept, surplus) = survivor(recorded.as_deref(), &ids);
-        (kept.map(PortId::from), surplus.into_iter().map(PortId::from).collect::<Vec<_>>())
+        survivor(recorded(object), &ids).0.map(PortId::from)
     };
-    for id in surplus {
-        tracing::warn!(object = apply::described(object), port = %id, "deleting a second Neutron port, left by a lost answer");
-        delete(context, object, &id).await?;
-        context.metrics.surplus_deleted();
-    }
-    ports.retain(|port| Some(&port.id) == kept.as_ref());
-    Ok(ports.pop())
+    let (mut kept, surplus): (Vec<_>, Vec<_>) = ports.into_iter().partition(|port| Some(&port.id) == kept.as_ref());
+    (kept.pop(), surplus)
+}
+
+/// The port that a pod may use already. It is recorded once and stays the same.
+fn recorded(object: &KuryrPoolPort) -> Option<&str> {
+    object.status.as_ref()?.port_id.as_deref()
 }
 
 async fn delete(context: &Context, object: &KuryrPoolPort, id: &PortId) -> Result<(), Error> {
@@ -196,18 +197,22 @@ async fn delete(context: &Context, object: &KuryrPoolPort, id: &PortId) -> Resul
 
 /// A request whose answer was lost has been carried out by now, if it ever is: of two ports one goes.
 async fn recheck(context: &Context, object: &KuryrPoolPort) -> Result<Acted, Error> {
-    let port = keep_one(context, object, find(context, object).await?).await?;
+    let (kept, surplus) = sort_out(object, find(context, object).await?);
+    for port in surplus {
+        tracing::warn!(object = apply::described(object), port = %port.id, "deleting a second Neutron port, left by a lost answer");
+        delete(context, object, &port.id).await?;
+        context.metrics.surplus_deleted();
+    }
     context.attempts.settled(&object.uid().unwrap_or_default());
-    if port.is_none()
-        && let Some(id) = object.status.as_ref().and_then(|status| status.port_id.as_deref())
-    {
+    let kept = kept.as_ref().map(|port| port.id.as_str());
+    if let Some(id) = recorded(object).filter(|id| kept != Some(id)) {
         status::publish_missing(context, object, id).await?;
     }
     Ok(Acted::Ended(Next::Converged))
 }
 
 async fn set_groups(context: &Context, object: &KuryrPoolPort, groups: Vec<String>) -> Result<Acted, Error> {
-    let Some(id) = object.status.as_ref().and_then(|status| status.port_id.clone()) else {
+    let Some(id) = recorded(object).map(ToOwned::to_owned) else {
         return Ok(Acted::Ended(Next::Converged));
     };
     let update = PortUpdate { security_groups: Some(group_ids(&groups)), ..PortUpdate::default() };
@@ -235,7 +240,7 @@ async fn set_groups(context: &Context, object: &KuryrPoolPort, groups: Vec<Strin
 async fn destroy(context: &Context, seen: &Observed) -> Result<Acted, Error> {
     let object = &*seen.object;
     let uid = object.uid().unwrap_or_default();
-    if object.status.as_ref().is_none_or(|status| status.port_id.is_none()) && !context.attempts.first(&uid) {
+    if recorded(object).is_none() && !context.attempts.first(&uid) {
         context.attempts.inherited(&uid);
     }
     for port in find(context, object).await? {
@@ -266,6 +271,20 @@ mod tests {
             "spec": { "nodeName": "node1", "networkId": "net", "subnetIds": ["four"] },
         });
         serde_json::from_value(object).unwrap()
+    }
+
+    fn port(id: &str) -> Port {
+        Port { id: PortId::from(id), ..Port::default() }
+    }
+
+    #[test]
+    fn the_recorded_port_stays_else_the_first() {
+        let ids = |ports: &[Port]| ports.iter().map(|port| port.id.to_string()).collect::<Vec<_>>();
+        let (kept, surplus) = sort_out(&object("u", Some("b")), vec![port("a"), port("b"), port("c")]);
+        assert_eq!((kept.unwrap().id, ids(&surplus)), (PortId::from("b"), vec!["a".to_owned(), "c".to_owned()]));
+        let (kept, surplus) = sort_out(&object("u", None), vec![port("b"), port("a")]);
+        assert_eq!((kept.unwrap().id, ids(&surplus)), (PortId::from("a"), vec!["b".to_owned()]));
+        assert_eq!(sort_out(&object("u", Some("b")), vec![]), (None, vec![]));
     }
 
     #[test]

@@ -1,8 +1,14 @@
 //! What Neutron says about a port.
 
-use crate::{context::Context, error::Error, networks::Addressing, reasons, runtime::apply};
+use crate::{
+    context::Context,
+    error::Error,
+    networks::Addressing,
+    reasons,
+    runtime::{apply, cache::object_ref, queue},
+};
 use jiff::Timestamp;
-use kube::Api;
+use kube::{Api, ResourceExt};
 use kuryr_api::{
     ClaimKind, KuryrPoolPort, KuryrPoolPortStatus,
     conditions::{self, Wanted},
@@ -77,7 +83,10 @@ fn missing(object: &KuryrPoolPort, port_id: &str) -> String {
 /// Says why a step failed, where it says something new.
 pub async fn publish_failure(context: &Context, object: &KuryrPoolPort, error: &Error) -> Result<(), Error> {
     let failure = match error {
-        Error::OpenStack { source, .. } => reasons::of(source),
+        Error::OpenStack { source, .. } => {
+            let key = queue::key::<KuryrPoolPort>(&object_ref(None, &object.name_any()));
+            reasons::of(source, context.retries.in_a_row(&key, source.class()))
+        }
         Error::Unusable { .. } => Some((reasons::UNUSABLE, error.to_string())),
         Error::Kubernetes { .. } => None,
     };

@@ -62,6 +62,13 @@ impl Retries {
         (!left.is_zero()).then_some(left)
     }
 
+    /// How many failures of this class in a row the object has had.
+    #[must_use]
+    pub fn in_a_row(&self, key: &str, class: Class) -> u32 {
+        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.get(key).filter(|failure| failure.class == class).map_or(0, |failure| failure.count)
+    }
+
     /// The object's failures are over, or the object is gone.
     pub fn forget(&self, key: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
@@ -80,5 +87,34 @@ impl Retries {
             retry_in_seconds: failure.next.saturating_duration_since(now).as_secs(),
         };
         failures.iter().map(failing).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+
+    fn failure(code: u16) -> Error {
+        Error::kubernetes("write", "KuryrPort shop/web")(kube::Error::Api(
+            Status::failure("no", "No").with_code(code).boxed(),
+        ))
+    }
+
+    #[test]
+    fn failures_are_counted_by_class_and_hold_requests_back_until_the_generation_changes() {
+        let retries = Retries::default();
+        for count in 1..=3 {
+            retries.failed("a", Some(1), &failure(500));
+            assert_eq!(retries.in_a_row("a", Class::Transient), count);
+        }
+        assert_eq!(retries.in_a_row("a", Class::Conflict), 0);
+        assert_eq!(retries.in_a_row("b", Class::Transient), 0);
+        assert!(retries.remaining("a", Some(1)).is_some_and(|left| left > Duration::from_millis(500)));
+        assert_eq!(retries.remaining("a", Some(2)), None, "a new request needn't wait");
+        retries.failed("a", Some(1), &failure(409));
+        assert_eq!(retries.in_a_row("a", Class::Conflict), 1, "another trouble");
+        retries.forget("a");
+        assert_eq!((retries.all().len(), retries.remaining("a", Some(1))), (0, None));
     }
 }

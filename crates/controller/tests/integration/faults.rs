@@ -12,7 +12,7 @@ use kube::{
 };
 use kuryr_api::conditions;
 use serde_json::json;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::Notify;
 
 const PORTS: &str = "/v2.0/ports";
@@ -56,6 +56,26 @@ fn a_killed_controller_leaves_exactly_one_port_per_pod() {
         let id = port.status.unwrap().interfaces[0].port_id.clone();
         assert_eq!(world.neutron_ports().await[0].id.as_str(), id, "the published one stays");
         controller.stop().await;
+    });
+}
+
+#[test]
+fn two_controllers_at_once_leave_one_port_per_pod_and_publish_it_once() {
+    in_world(|world| async move {
+        let (one, other) = (world.start(), world.start());
+        let mut published = BTreeSet::new();
+        for name in ["web-0", "web-1", "web-2", "web-3"] {
+            let pod = world.create_pod(name, false).await;
+            let port = world.allocated(&pod).await;
+            published.insert(port.status.unwrap().interfaces[0].port_id.clone());
+        }
+        eventually("exactly the published ports are in Neutron", || async {
+            let present: BTreeSet<_> = world.neutron_ports().await.iter().map(|port| port.id.to_string()).collect();
+            (present == published).then_some(())
+        })
+        .await;
+        one.stop().await;
+        other.stop().await;
     });
 }
 
