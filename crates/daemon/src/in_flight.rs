@@ -25,6 +25,15 @@ struct Table {
     sandboxes: HashMap<String, Weak<tokio::sync::Mutex<()>>>,
 }
 
+impl Table {
+    /// The earlier ADDs of other sandboxes of the same pod, whose uid is known.
+    fn older_sandboxes(&self, id: u64) -> impl Iterator<Item = &Entry> {
+        let own = self.adds.get(&id).filter(|own| own.uid.is_some());
+        let older = self.adds.iter().filter(move |(other, _)| **other < id).map(|(_, other)| other);
+        older.filter(move |other| own.is_some_and(|own| own.uid == other.uid && own.container_id != other.container_id))
+    }
+}
+
 struct Entry {
     container_id: String,
     namespace: String,
@@ -127,13 +136,13 @@ impl Adding {
         if known.as_deref() == Some(uid) {
             return;
         }
-        let container = table.adds.get(&self.id).map(|add| add.container_id.clone());
-        for (id, other) in &table.adds {
-            let earlier = *id < self.id && Some(&other.container_id) != container.as_ref();
-            if earlier && other.uid.as_deref() == Some(uid) {
-                other.cancel.cancel();
-            }
-        }
+        table.older_sandboxes(self.id).for_each(|other| other.cancel.cancel());
+    }
+
+    /// Whether ADDs that [`Adding::is_for`] has ended are still in the table, taking themselves apart.
+    #[must_use]
+    pub fn has_older(&self) -> bool {
+        self.all.table().older_sandboxes(self.id).next().is_some()
     }
 }
 
@@ -201,6 +210,9 @@ mod tests {
         let new = all.begin("b", &pod("web-0"));
         new.is_for("1");
         assert!(old.cancel.is_cancelled() && again.cancel.is_cancelled());
+        assert!(new.has_older() && !again.has_older() && !other.has_older());
+        drop((old, again));
+        assert!(!new.has_older());
         assert!(!new.cancel.is_cancelled() && !other.cancel.is_cancelled());
     }
 

@@ -10,7 +10,7 @@ use kuryr_cni::{Call, wire};
 use std::{
     fs::{self, DirBuilder, File, Permissions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -91,7 +91,9 @@ impl Drop for Socket {
 
 /// The lock goes with the process, however it ends.
 async fn lock(path: &Path, shutdown: &CancellationToken) -> Result<File, SocketError> {
-    let file = File::create(path).map_err(failed("make", path))?;
+    // Whoever can open the file can hold the lock, and keep the daemon from starting.
+    let mut options = File::options();
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed("make", path))?;
     let mut told = false;
     loop {
         match file.try_lock() {
@@ -132,6 +134,7 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let _open = Socket::open(&path, &stop).await.unwrap();
         assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o700, 0o600));
+        assert_eq!(mode(&path.with_extension("lock")), 0o600, "whoever can open it can hold it");
         tokio::net::UnixStream::connect(&path).await.unwrap();
     }
 

@@ -7,7 +7,7 @@ use crate::{
     metrics::Phase,
     node::{Claim, Node},
 };
-use futures::future::try_join_all;
+use futures::{FutureExt, future::try_join_all};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kuryr_api::{KuryrPort, conditions};
@@ -61,6 +61,7 @@ impl Work {
             error = self.ended() => return Err(error),
         };
         let port = self.wait_for_claim().await?;
+        self.wait_for_older_sandboxes().await?;
         let claimed = Instant::now();
         let wanted = answer::attachments(&port, &self.call)?;
         let made = self.make(&port, &wanted).await;
@@ -103,6 +104,20 @@ impl Work {
             refusal = self.refused(port) => Err(refusal),
             ready = ready => ready.map(|_| plugged),
         }
+    }
+
+    /// Waits until the ADDs of the pod's older sandboxes, which this one has ended, are over: a plug in progress would take
+    /// the Neutron port from the interface that this ADD makes.
+    async fn wait_for_older_sandboxes(&self) -> Result<(), CniError> {
+        let mut changed = self.node.changed.subscribe();
+        while self.adding.has_older() {
+            tokio::select! {
+                _ = changed.changed() => {}
+                error = self.ended() => return Err(error),
+            }
+        }
+        // An ADD that was itself ended meanwhile doesn't begin to plug.
+        self.ended().now_or_never().map_or(Ok(()), Err)
     }
 
     /// A pod has one sandbox, the newest. An older one is dead, or dying with its DEL still to come.

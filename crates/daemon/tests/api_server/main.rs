@@ -34,6 +34,7 @@ const ALL: &[Scenario] = scenarios![
     a_claim_without_an_interface_is_released_after_a_crash,
     other_pods_never_wait,
     a_newer_sandbox_replaces_an_older_one,
+    a_newer_sandbox_waits_for_the_end_of_an_older_ones_add,
     a_recreated_pod_has_its_own_claim,
     a_static_pod_is_served_under_its_mirrors_uid,
     a_lost_interface_is_reported,

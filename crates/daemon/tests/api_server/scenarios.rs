@@ -212,6 +212,23 @@ pub async fn a_newer_sandbox_replaces_an_older_one(cluster: Cluster) {
     rig.daemon.stop().await;
 }
 
+/// A plug in progress is finished or undone even when its ADD was cancelled, and takes the Neutron port wherever it is.
+pub async fn a_newer_sandbox_waits_for_the_end_of_an_older_ones_add(cluster: Cluster) {
+    let rig = Rig::new(cluster.clone()).await;
+    let (pod, uid, _) = rig.allocated("web").await;
+    rig.switch.delay("old");
+    let old = rig.daemon.calling(call(Command::Add, "old", &pod, &uid));
+    rig.adds_in_flight(1).await;
+    let new = rig.daemon.calling(call(Command::Add, "new", &pod, &uid));
+    rig.adds_in_flight(2).await;
+    cluster.stays(|| async { rig.switch.sandboxes() }).await;
+    rig.switch.hurry();
+    assert!(old.await.unwrap().unwrap_err().msg.contains("cancelled"));
+    new.await.unwrap().unwrap();
+    assert_eq!(rig.switch.sandboxes(), ["new"]);
+    rig.daemon.stop().await;
+}
+
 pub async fn a_recreated_pod_has_its_own_claim(cluster: Cluster) {
     let rig = Rig::new(cluster.clone()).await;
     let (pod, old_uid, old_port) = rig.allocated("db-0").await;

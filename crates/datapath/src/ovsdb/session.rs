@@ -139,7 +139,7 @@ impl Session<'_> {
                         return Err(io::Error::new(io::ErrorKind::TimedOut, "the server doesn't answer"));
                     }
                     (heard, asked) = (Instant::now(), true);
-                    self.frames.send(&json!({ "id": ECHO_ID, "method": "echo", "params": [] })).await?;
+                    self.write(&json!({ "id": ECHO_ID, "method": "echo", "params": [] })).await?;
                 }
             }
         }
@@ -152,12 +152,18 @@ impl Session<'_> {
         }
         let request = json!({ "id": number, "method": call.method, "params": call.params.take() });
         self.pending.insert(number, call);
-        self.frames.send(&request).await
+        self.write(&request).await
+    }
+
+    /// A server that reads nothing any more must not keep us from noticing that it is silent.
+    async fn write(&mut self, message: &Value) -> io::Result<()> {
+        let stuck = || io::Error::new(io::ErrorKind::TimedOut, "the server doesn't read");
+        timeout(self.idle, self.frames.send(message)).await.unwrap_or_else(|_| Err(stuck()))
     }
 
     async fn handle(&mut self, mut message: Value) -> io::Result<()> {
         match message.get("method").and_then(Value::as_str) {
-            Some("echo") => return self.frames.send(&echo(&message)).await,
+            Some("echo") => return self.write(&echo(&message)).await,
             Some("update") => {
                 if let Some(tables) = message.pointer("/params/1") {
                     self.view.send_modify(|view| view.apply(tables));
@@ -244,6 +250,17 @@ mod tests {
         server.send(&json!({ "id": asked["id"], "result": [], "error": null })).await.unwrap();
         assert_eq!(server.next().await.unwrap().unwrap()["method"], "echo");
         assert_eq!(serving.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(matches!(answer.await.unwrap(), Err(Error::Disconnected { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_reads_nothing_is_given_up() {
+        let (calls, _server, serving) = session(Duration::from_millis(100));
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let params = json!("x".repeat(1 << 17));
+        calls.send(Call { method: "transact", params, what: "a test".to_owned(), reply }).unwrap();
+        let ended = timeout(IDLE, serving).await.unwrap().unwrap();
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(matches!(answer.await.unwrap(), Err(Error::Disconnected { .. })));
     }
 
