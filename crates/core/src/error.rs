@@ -3,7 +3,7 @@
 /// The class of a failure. It alone decides when the work is tried again (docs/design, "Controller pattern").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// The input is wrong. Nothing is tried again until the input changes.
+    /// The input is wrong. Tried again when it changes, else rarely: what it refers to may have been put right.
     Rejected,
     /// A quota or an address range is used up. Tried again rarely, or when room appears.
     Quota,

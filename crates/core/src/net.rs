@@ -32,10 +32,12 @@ impl FromStr for MacAddress {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidMac(text.to_owned());
+        // `from_str_radix` alone would take a sign for a digit.
+        let is_pair = |pair: &&str| pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut bytes = [0; 6];
         let mut pairs = text.split(':');
         for byte in &mut bytes {
-            let pair = pairs.next().filter(|p| p.len() == 2).ok_or_else(invalid)?;
+            let pair = pairs.next().filter(is_pair).ok_or_else(invalid)?;
             *byte = u8::from_str_radix(pair, 16).map_err(|_| invalid())?;
         }
         if pairs.next().is_some() { Err(invalid()) } else { Ok(Self(bytes)) }
@@ -67,5 +69,29 @@ impl JsonSchema for MacAddress {
 
     fn inline_schema() -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_address_is_read_back(bytes in any::<[u8; 6]>()) {
+            let mac = MacAddress(bytes);
+            prop_assert_eq!(mac.to_string().parse(), Ok(mac));
+            prop_assert_eq!(mac.to_string().to_uppercase().parse(), Ok(mac));
+        }
+    }
+
+    #[test]
+    fn another_text_is_no_address() {
+        for text in
+            ["", "fa:16:3e:00:00", "fa:16:3e:00:00:01:02", "fa-16-3e-00-00-01", "fa:16:3e:00:00:1", "+a:16:3e:00:00:01"]
+        {
+            assert_eq!(text.parse::<MacAddress>(), Err(InvalidMac(text.to_owned())));
+        }
     }
 }

@@ -179,7 +179,7 @@ fn group_ids(ids: &[String]) -> Vec<SecurityGroupId> {
 fn sort_out(object: &KuryrPoolPort, ports: Vec<Port>) -> (Option<Port>, Vec<Port>) {
     let kept = {
         let ids: Vec<_> = ports.iter().map(|port| port.id.as_str()).collect();
-        survivor(recorded(object), &ids).0.map(PortId::from)
+        survivor(recorded(object), &ids).map(PortId::from)
     };
     let (mut kept, surplus): (Vec<_>, Vec<_>) = ports.into_iter().partition(|port| Some(&port.id) == kept.as_ref());
     (kept.pop(), surplus)
