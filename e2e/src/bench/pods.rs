@@ -28,6 +28,7 @@ struct Samples {
     gone: Vec<Duration>,
     phases: BTreeMap<&'static str, Vec<Duration>>,
     requests: BTreeMap<String, f64>,
+    add: BTreeMap<String, f64>,
     resident: BTreeMap<&'static str, f64>,
 }
 
@@ -40,7 +41,7 @@ pub async fn measure(cluster: &Cluster, rounds: u32) -> Result<Vec<Record>> {
     let mut samples: BTreeMap<(&'static str, usize), Samples> = BTreeMap::new();
     for round in 1..=rounds {
         println!("round {round} of {rounds}");
-        kuryr_lab::kuryr::use_network(&cluster.lab, NodeNetwork::Bridge)?;
+        without_kuryr(cluster)?;
         for size in SIZES {
             burst(cluster, "bridge", size, samples.entry(("bridge", size)).or_default()).await?;
         }
@@ -51,18 +52,37 @@ pub async fn measure(cluster: &Cluster, rounds: u32) -> Result<Vec<Record>> {
             sample.all.push(times.all);
             sample.gone.push(times.gone);
         }
-        kuryr_lab::kuryr::use_network(&cluster.lab, NodeNetwork::Kuryr)?;
+        with_kuryr(cluster)?;
         inventory::settled(cluster).await?;
         for size in SIZES {
             let sample = samples.entry(("kuryr-cold", size)).or_default();
             let before = usage::neutron_requests(cluster).await?;
+            let added = usage::add_phases(cluster).await?;
             burst(cluster, "kuryr-cold", size, sample).await?;
             inventory::settled(cluster).await?;
             sample.requests = usage::between(&before, &usage::neutron_requests(cluster).await?);
+            sample.add = usage::mean_between(&added, &usage::add_phases(cluster).await?);
             sample.resident = usage::resident(cluster);
         }
     }
     Ok(samples.into_iter().map(|((case, pods), sample)| sample.record(case, pods)).collect())
+}
+
+/// Gives the nodes a trivial bridge network and ends Kuryr, which would make ports for the pods all the same.
+fn without_kuryr(cluster: &Cluster) -> Result<()> {
+    kuryr_lab::kuryr::use_network(&cluster.lab, NodeNetwork::Bridge)?;
+    parts(cluster).iter().try_for_each(|part| cluster.lab.stop(part))
+}
+
+fn with_kuryr(cluster: &Cluster) -> Result<()> {
+    parts(cluster).iter().try_for_each(|part| cluster.lab.start(part))?;
+    kuryr_lab::kuryr::use_network(&cluster.lab, NodeNetwork::Kuryr)
+}
+
+/// Kuryr's processes, by their names in the lab.
+fn parts(cluster: &Cluster) -> Vec<String> {
+    let daemons = cluster.nodes().into_iter().map(|node| format!("kuryr-daemon@{node}"));
+    std::iter::once("kuryr-controller".to_owned()).chain(daemons).collect()
 }
 
 /// Creates pods at once, waits until all are Ready, deletes them and waits until all have gone.
@@ -114,7 +134,17 @@ impl Samples {
         }
     }
 
+    /// The moment of the ADD can't be watched: it is as long before the interface was ready as the daemon says that ADDs
+    /// took.
+    fn add_called(&self) -> Option<f64> {
+        let plugged = quantile(self.phases.get("5 plugged")?, 0.5);
+        Some(((plugged - self.add.get("total")?) * 1000.0).round() / 1000.0)
+    }
+
     fn record(self, case: &'static str, pods: usize) -> Record {
+        let mut phases_s: BTreeMap<_, _> =
+            self.phases.iter().map(|(name, times)| (*name, quantile(times, 0.5))).collect();
+        phases_s.extend(self.add_called().map(|called| ("3 ADD called", called)));
         let all_ready_s = quantile(&self.all, 0.5);
         #[allow(clippy::cast_precision_loss, reason = "a handful of pods")]
         let pods_per_s = if all_ready_s > 0.0 { pods as f64 / all_ready_s } else { 0.0 };
@@ -128,8 +158,9 @@ impl Samples {
             pods_per_s: (pods_per_s * 100.0).round() / 100.0,
             all_gone_s: quantile(&self.gone, 0.5),
             neutron_requests: self.requests,
+            add_s: self.add,
             rss_mib: self.resident,
-            phases_s: self.phases.iter().map(|(name, times)| (*name, quantile(times, 0.5))).collect(),
+            phases_s,
         }
     }
 }

@@ -26,6 +26,9 @@ pub struct Record {
     pub neutron_requests: BTreeMap<String, f64>,
     /// Resident memory of Kuryr's processes after the last round, in MiB.
     pub rss_mib: BTreeMap<&'static str, f64>,
+    /// Mean time of the daemon's part of an ADD, by phase, in seconds: waiting for the claim, plugging, waiting for the
+    /// dataplane, all of it.
+    pub add_s: BTreeMap<String, f64>,
     /// Median time from creation until each step was seen, in seconds.
     pub phases_s: BTreeMap<&'static str, f64>,
 }
@@ -60,6 +63,10 @@ pub fn print(records: &[Record]) {
     for r in records.iter().filter(|r| !r.phases_s.is_empty()) {
         let phases: Vec<_> = r.phases_s.iter().map(|(name, s)| format!("{name} {s:.3}")).collect();
         println!("\n{} x{}: {}", r.case, r.pods, phases.join(", "));
+        if !r.add_s.is_empty() {
+            let phases: Vec<_> = r.add_s.iter().map(|(name, s)| format!("{name} {s:.4}")).collect();
+            println!("  in the daemon's ADD: {}", phases.join(", "));
+        }
         if !r.neutron_requests.is_empty() {
             let requests: Vec<_> = r.neutron_requests.iter().map(|(name, n)| format!("{name}: {n}")).collect();
             println!("  Neutron: {}", requests.join(", "));

@@ -4,6 +4,9 @@ use crate::Cluster;
 use anyhow::{Context, Result};
 use std::{collections::BTreeMap, fs};
 
+/// Port of the daemons' admin servers (`daemon.adminListen` in their configuration).
+const DAEMON_PORT: u16 = 9806;
+
 /// The controller's count of requests to Neutron since it started, by method and resource.
 ///
 /// # Errors
@@ -24,6 +27,48 @@ pub async fn neutron_requests(cluster: &Cluster) -> Result<BTreeMap<String, f64>
         }
     }
     Ok(counts)
+}
+
+/// Sum of seconds and count of each phase of the ADDs that the daemons of all nodes have served since they started.
+///
+/// # Errors
+/// When the metrics can't be read.
+pub async fn add_phases(cluster: &Cluster) -> Result<BTreeMap<String, (f64, f64)>> {
+    let mut phases: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    for node in cluster.lab.nodes() {
+        let url = format!("http://{}:{DAEMON_PORT}/metrics", kuryr_lab::node::node_address(node));
+        let text = reqwest::get(&url).await.with_context(|| format!("asking {url}"))?.text().await?;
+        for line in text.lines() {
+            let Some((sample, value)) =
+                line.strip_prefix("kuryr_cni_add_phase_seconds_").and_then(|l| l.rsplit_once(' '))
+            else {
+                continue;
+            };
+            let Some((kind, phase)) = sample.split_once("{phase=\"") else { continue };
+            let phase = phases.entry(phase.trim_end_matches("\"}").to_owned()).or_default();
+            match kind {
+                "sum" => phase.0 += value.parse::<f64>().unwrap_or_default(),
+                "count" => phase.1 += value.parse::<f64>().unwrap_or_default(),
+                _ => {}
+            }
+        }
+    }
+    phases.retain(|_, (_, count)| *count > 0.0);
+    Ok(phases)
+}
+
+/// Mean seconds of each phase of the ADDs between two readings.
+#[must_use]
+pub fn mean_between(
+    before: &BTreeMap<String, (f64, f64)>,
+    after: &BTreeMap<String, (f64, f64)>,
+) -> BTreeMap<String, f64> {
+    let mean = |(name, (sum, count)): (&String, &(f64, f64))| {
+        let (old_sum, old_count) = before.get(name).copied().unwrap_or_default();
+        let served = count - old_count;
+        (served > 0.0).then(|| (name.clone(), ((sum - old_sum) / served * 1e4).round() / 1e4))
+    };
+    after.iter().filter_map(mean).collect()
 }
 
 /// How often each request was sent between two counts.
