@@ -21,6 +21,9 @@ pub const PORT_MISSING: &str = "NeutronPortMissing";
 /// The Neutron port lacks something that a pod needs.
 pub const UNUSABLE: &str = "NeutronPortUnusable";
 
+/// Event only: the API server refuses the pod's KuryrPort (a quota of objects, a webhook, a missing right).
+pub const REFUSED_BY_KUBERNETES: &str = "KuryrPortRefused";
+
 /// All reasons of a failure. The flag: a user or an operator can act on it, so an Event tells it on the pod.
 const FAILURES: [(&str, bool); 6] = [
     (QUOTA_EXCEEDED, true),

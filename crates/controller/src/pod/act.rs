@@ -1,7 +1,7 @@
 //! Carries the plan out.
 
 use super::plan::Plan;
-use crate::{context::Context, error::Error, runtime::apply};
+use crate::{context::Context, error::Error, port::pod_of, reasons, runtime::apply};
 use kube::{Api, ResourceExt, api::PostParams};
 use kuryr_api::{CONTROLLER, KuryrPort};
 
@@ -21,6 +21,14 @@ pub async fn act(context: &Context, plan: Plan) -> Result<(), Error> {
         Err(error) if apply::already_exists(&error) => Ok(()),
         // The pod is about to be deleted with its namespace.
         Err(error) if apply::namespace_terminating(&error) => Ok(()),
-        Err(error) => Err(Error::kubernetes("create", apply::described(&*port))(error)),
+        Err(error) => {
+            let refused = apply::refused(&error);
+            let error = Error::kubernetes("create", apply::described(&*port))(error);
+            if refused {
+                let note = format!("the API server refuses the pod's KuryrPort, trying again: {error}");
+                context.events.warn(&pod_of(&port), "CreateKuryrPort", reasons::REFUSED_BY_KUBERNETES, &note).await;
+            }
+            Err(error)
+        }
     }
 }

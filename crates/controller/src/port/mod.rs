@@ -7,6 +7,7 @@ mod plan;
 mod status;
 
 pub use act::create_pool_port;
+pub use status::pod_of;
 
 use crate::{
     context::Context,

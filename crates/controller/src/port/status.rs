@@ -100,7 +100,7 @@ fn is_created(port: &KuryrPoolPort) -> bool {
 }
 
 /// The pod that an Event is about.
-fn pod_of(port: &KuryrPort) -> ObjectReference {
+pub fn pod_of(port: &KuryrPort) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Pod".to_owned()),

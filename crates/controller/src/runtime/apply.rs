@@ -126,6 +126,13 @@ pub fn namespace_terminating(error: &kube::Error) -> bool {
     status.code == 403 && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
+/// Whether the API server doesn't want the object, as with a quota of objects (403) or by a webhook, rather than being unable
+/// to take it now.
+#[must_use]
+pub fn refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422))
+}
+
 /// `Kind namespace/name`.
 pub fn described<K: Resource<DynamicType = ()>>(object: &K) -> String {
     let kind = K::kind(&());
@@ -139,6 +146,14 @@ pub fn described<K: Resource<DynamicType = ()>>(object: &K) -> String {
 mod tests {
     use super::*;
     use kuryr_api::{KuryrPoolPort, KuryrPoolPortStatus};
+
+    #[test]
+    fn a_refusal_is_told_from_a_trouble() {
+        for (code, is_refused) in [(400, true), (403, true), (422, true), (409, false), (429, false), (500, false)] {
+            let error = kube::Error::Api(kube::core::Status::failure("no", "No").with_code(code).boxed());
+            assert_eq!(refused(&error), is_refused, "{code}");
+        }
+    }
 
     #[test]
     fn a_status_is_written_only_to_the_state_that_it_was_decided_on() {
