@@ -97,10 +97,17 @@ impl Namespace {
         Self::open(Path::new("/proc/thread-self/ns/net"))
     }
 
-    /// Whether there is still a namespace at `path`.
+    /// Whether there is certainly no namespace at `path` any more. A look that fails, as with too many open files, says
+    /// nothing: living pods lose their interfaces to a wrong yes.
     #[must_use]
-    pub fn exists(path: &Path) -> bool {
-        Self::open(path).is_ok()
+    pub fn is_gone(path: &Path) -> bool {
+        match Self::open(path) {
+            Err(Error::NotANamespace { .. }) => true,
+            Err(Error::Open { source, .. }) => {
+                matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+            }
+            Ok(_) | Err(_) => false,
+        }
     }
 
     /// The file that stands for the namespace in netlink requests. It is open as long as `self` lives.
@@ -143,6 +150,16 @@ mod tests {
         let error = Namespace::open(file.path()).unwrap_err();
         assert!(matches!(error, Error::NotANamespace { .. }), "{error}");
         assert!(error.to_string().contains(&file.path().display().to_string()));
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (missing, file, unreadable) = (folder.path().join("a"), folder.path().join("b"), folder.path().join("c"));
+        std::fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(&unreadable, &unreadable).unwrap();
+        assert!(Namespace::is_gone(&missing) && Namespace::is_gone(&file));
+        assert!(!Namespace::is_gone(&unreadable) && !Namespace::is_gone(Path::new("/proc/self/ns/net")));
     }
 
     #[tokio::test]

@@ -43,7 +43,7 @@ pub(super) async fn stale(inner: &Inner) -> Result<Vec<Stale>> {
         reason: StaleReason::NoPort,
     });
     let broken = attached.into_iter().filter_map(|attached| {
-        let reason = if !Namespace::exists(&attached.netns) {
+        let reason = if Namespace::is_gone(&attached.netns) {
             StaleReason::NoNamespace
         } else if devices.contains(&attached.host_interface) {
             return None;
@@ -71,6 +71,6 @@ pub(super) async fn remove(inner: &Inner, stale: &Stale) -> Result<()> {
     // It may have been plugged again since it was listed.
     let attached = inner.client.read_fresh(name, |view| view.interface(name).and_then(record::read)).await?;
     let device = inner.node_netlink().await?.link(name).await?.is_some();
-    let sound = attached.is_some_and(|attached| device && Namespace::exists(&attached.netns));
+    let sound = attached.is_some_and(|attached| device && !Namespace::is_gone(&attached.netns));
     if sound { Ok(()) } else { plug::remove(inner, name).await }
 }
