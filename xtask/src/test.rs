@@ -142,10 +142,13 @@ fn contract(tally: &mut Tally, args: &Args) {
 fn integration(tally: &mut Tally, args: &Args) {
     let one_by_one = &["--test-threads=1"];
     tally.tests("the lab itself", with_args(&mut on_lab("kuryr-lab", "live"), args, &[]));
-    tally.check("the lab's own Kuryr stands aside", || kuryr_parts().iter().try_for_each(|part| Lab::open()?.stop(part)));
+    tally.check("the lab's own Kuryr stands aside", || {
+        kuryr_parts().iter().try_for_each(|part| Lab::open()?.stop(part))
+    });
     let command = &mut on_lab("kuryr-controller", "integration");
     tally.tests("the controller", with_args(command.env(RUNNER, control_runner()), args, one_by_one));
-    tally.check("the lab's own Kuryr comes back", || kuryr_parts().iter().try_for_each(|part| Lab::open()?.start(part)));
+    tally
+        .check("the lab's own Kuryr comes back", || kuryr_parts().iter().try_for_each(|part| Lab::open()?.start(part)));
     tally.tests("the daemon", with_args(&mut on_lab("kuryr-daemon", "api_server"), args, &[]));
 }
 
