@@ -132,7 +132,9 @@ impl Cloud {
     /// The limit of requests in flight to a service.
     pub(crate) fn turns(&self, service: Service) -> Arc<Semaphore> {
         let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Semaphore::new(self.0.settings.in_flight.max(1)));
+        // More than the semaphore can count is no limit at all; it would panic.
+        let limit = self.0.settings.in_flight.clamp(1, Semaphore::MAX_PERMITS);
+        let new = || Arc::new(Semaphore::new(limit));
         Arc::clone(turns.entry(service).or_insert_with(new))
     }
 }

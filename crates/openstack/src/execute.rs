@@ -257,6 +257,17 @@ mod tests {
     use super::*;
     use crate::{Endpoint, Metrics, Settings, auth::Session, config::tests::config};
 
+    #[test]
+    fn any_limit_of_requests_in_flight_can_be_configured() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        for (in_flight, permits) in [(0, 1), (16, 16), (usize::MAX, tokio::sync::Semaphore::MAX_PERMITS)] {
+            let settings = Settings { in_flight, ..Settings::default() };
+            let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
+            let cloud = Cloud::new(config(""), settings, metrics).unwrap();
+            assert_eq!(cloud.turns(Service::NETWORK).available_permits(), permits);
+        }
+    }
+
     #[tokio::test]
     async fn who_gets_no_turn_in_time_is_told_that_nothing_was_sent() {
         let settings = Settings { in_flight: 1, total_timeout: Duration::from_millis(50), ..Settings::default() };
