@@ -5,9 +5,10 @@
 use kuryr_cni::{AddResult, Attachment, CniError, Code, Dns, Interface, Ip, NetworkConfig, Route, SpecVersion};
 use serde_json::Value;
 
-/// The content of a file in `tests/golden`.
+/// The content of a file in `tests/golden`. Tests run in their package's folder; the folder that they were compiled in may
+/// be another clone with the same target folder.
 fn golden(name: &str) -> Value {
-    let path = format!("{}/tests/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("tests/golden/{name}.json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     serde_json::from_str(&text).unwrap()
 }
