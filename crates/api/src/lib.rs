@@ -5,8 +5,8 @@
 //! to `deploy/crds/`.
 
 pub mod conditions;
-mod port;
 mod pool_port;
+mod port;
 
 pub use pool_port::{ClaimKind, ClaimRef, KuryrPoolPort, KuryrPoolPortSpec, KuryrPoolPortStatus};
 pub use port::{
