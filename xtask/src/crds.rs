@@ -52,9 +52,11 @@ pub fn check() -> Result<()> {
     run(&Options { check: true })
 }
 
-/// The work tree that this program was built from.
+/// The work tree that cargo runs this program for. (Several clones may share one target folder, so the one that it was built
+/// from is only the second choice.)
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&package).parent().unwrap_or(Path::new(".")).to_owned()
 }
 
 /// The content of each file, by its name.
