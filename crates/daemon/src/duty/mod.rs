@@ -52,6 +52,11 @@ pub trait Duty: Send + Sync + 'static {
     /// What is to be done now. Nothing is to be done where all is as it should be.
     fn plan(&mut self, node: &Node) -> impl Future<Output = Vec<Action<Self::What>>> + Send;
 
+    /// In how long it wants to plan again though nothing has changed. `None`: it needn't.
+    fn again(&self, _now: Instant) -> Option<Duration> {
+        None
+    }
+
     /// Does one part of the plan. It ends within some seconds.
     fn act(node: Arc<Node>, what: Self::What) -> impl Future<Output = Result<(), Failure>> + Send;
 }
@@ -168,7 +173,7 @@ async fn run<D: Duty>(mut duty: D, node: Arc<Node>, beat: Beat, shutdown: Cancel
         }
         // Where as many are under way as may be, the end of one of them is the next thing to wait for.
         let due = if acting.len() < AT_ONCE { pacer.next(Instant::now()) } else { None };
-        let wake = due.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP);
+        let wake = [due, duty.again(Instant::now())].into_iter().flatten().fold(LONGEST_SLEEP, Duration::min);
         tokio::select! {
             _ = changed.changed() => {}
             Some(done) = acting.join_next() => {

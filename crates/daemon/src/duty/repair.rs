@@ -64,6 +64,11 @@ impl Duty for Repair {
         plan
     }
 
+    /// A look that is due but couldn't be had (no connection to the switch) waits for a change.
+    fn again(&self, now: Instant) -> Option<Duration> {
+        self.next.and_then(|next| next.checked_duration_since(now)).filter(|left| !left.is_zero())
+    }
+
     async fn act(node: Arc<Node>, what: Leftover) -> Result<(), Failure> {
         let outcome = match what {
             Leftover::Stale(stale) => remove_stale(&node, &stale).await,
