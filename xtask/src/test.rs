@@ -22,7 +22,7 @@ pub enum Layer {
     Unit,
     /// The OpenStack client against the lab's real services.
     Contract,
-    /// The controller and the daemon against the lab's real API server.
+    /// The controller and the daemon against a real API server. Begins with a new lab.
     Integration,
     /// Whole pods on the lab.
     E2e,
@@ -61,6 +61,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// Runs the layers that need the lab, and takes the lab down again unless it was up before or is to be kept.
 fn on_the_lab(layers: &[Layer], tally: &mut Tally, args: &Args) {
     let was_up = lab_is_up();
+    if layers.contains(&Layer::Integration) {
+        on_a_bare_lab(tally, args);
+    }
     println!("\n== the lab");
     tally.check("the lab comes up", || crate::lab::up(2, true));
     if lab_is_up() {
@@ -71,6 +74,17 @@ fn on_the_lab(layers: &[Layer], tally: &mut Tally, args: &Args) {
     if !(was_up || args.keep_lab) || env::var_os("CI").is_some() {
         tally.check("the lab goes down and leaves nothing", down_to_nothing);
     }
+}
+
+/// The lab with packets, and the controller on the lab's API server and Neutron: in a new cluster in which no Kuryr has
+/// worked, because the controllers of the tests would take its objects for theirs.
+fn on_a_bare_lab(tally: &mut Tally, args: &Args) {
+    println!("\n== a new lab without Kuryr");
+    tally.check("the old lab goes", || if Lab::open().is_ok() { crate::lab::down(true) } else { Ok(()) });
+    tally.check("a new one comes up", || crate::lab::up(2, false));
+    tally.tests("the lab itself", with_args(&mut on_lab("kuryr-lab", "live"), args, &[]));
+    let command = &mut on_lab("kuryr-controller", "integration");
+    tally.tests("the controller", with_args(command.env(RUNNER, control_runner()), args, &["--test-threads=1"]));
 }
 
 fn lab_is_up() -> bool {
@@ -110,7 +124,9 @@ impl Layer {
                 tally.tests("unit, property and datapath tests", with_args(&mut cargo, args, &[]));
             }
             Self::Contract => contract(tally, args),
-            Self::Integration => integration(tally, args),
+            Self::Integration => {
+                tally.tests("the daemon", with_args(&mut on_lab("kuryr-daemon", "api_server"), args, &[]));
+            }
             Self::E2e => {
                 let mut command = on_lab("kuryr-e2e", "*");
                 command.env(RUNNER, control_runner());
@@ -135,27 +151,6 @@ fn contract(tally: &mut Tally, args: &Args) {
             with_args(command.env("KURYR_CONTRACT_CLOUD", cloud), args, filters),
         );
     }
-}
-
-/// The lab with packets; the controller on the lab's API server and Neutron, while the lab's own Kuryr stands aside; the
-/// daemon on an API server of its own.
-fn integration(tally: &mut Tally, args: &Args) {
-    let one_by_one = &["--test-threads=1"];
-    tally.tests("the lab itself", with_args(&mut on_lab("kuryr-lab", "live"), args, &[]));
-    tally.check("the lab's own Kuryr stands aside", || {
-        kuryr_parts().iter().try_for_each(|part| Lab::open()?.stop(part))
-    });
-    let command = &mut on_lab("kuryr-controller", "integration");
-    tally.tests("the controller", with_args(command.env(RUNNER, control_runner()), args, one_by_one));
-    tally
-        .check("the lab's own Kuryr comes back", || kuryr_parts().iter().try_for_each(|part| Lab::open()?.start(part)));
-    tally.tests("the daemon", with_args(&mut on_lab("kuryr-daemon", "api_server"), args, &[]));
-}
-
-fn kuryr_parts() -> Vec<String> {
-    let nodes = Lab::open().map(|lab| lab.nodes().collect::<Vec<_>>()).unwrap_or_default();
-    let daemons = nodes.into_iter().map(|node| format!("kuryr-daemon@{}", kuryr_lab::node_name(node)));
-    std::iter::once("kuryr-controller".to_owned()).chain(daemons).collect()
 }
 
 /// A test of `package` that is behind its feature `lab`.
