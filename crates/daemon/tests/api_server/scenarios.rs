@@ -273,7 +273,7 @@ pub async fn a_lost_interface_is_reported(cluster: Cluster) {
 }
 
 pub async fn leftovers_are_removed(cluster: Cluster) {
-    let rig = Rig::new(cluster.clone()).await;
+    let rig = Rig::with(cluster.clone(), Timeouts { orphan_seconds: 1, ..quick() }).await;
     let (kept, kept_uid, _) = rig.allocated("kept").await;
     let (lost, lost_uid, _) = rig.allocated("lost").await;
     rig.daemon.call(call(Command::Add, "s1", &kept, &kept_uid)).await.unwrap();
