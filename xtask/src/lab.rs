@@ -30,6 +30,9 @@ pub enum Command {
         /// Only the cloud and the cluster: pods have no network.
         #[arg(long)]
         no_kuryr: bool,
+        /// Let Neutron take tags in the request that creates a port, as some clouds do.
+        #[arg(long)]
+        tag_ports: bool,
     },
     /// Only install and build what is missing.
     Install {
@@ -126,7 +129,9 @@ impl From<Network> for NodeNetwork {
 /// Does what the command line asks for.
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Up { nodes, no_kuryr } => up(nodes, !no_kuryr)?,
+        Command::Up { nodes, no_kuryr, tag_ports } => {
+            up_with(Options { nodes, tag_ports_during_bulk_creation: tag_ports }, !no_kuryr)?;
+        }
         Command::Install { no_kuryr } => {
             engine::preflight::check_root()?;
             install::install(&engine::Directories::from_env().cache, !no_kuryr)?;
@@ -146,11 +151,15 @@ pub fn run(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Installs, builds and starts.
+/// Installs, builds and starts, with the usual options.
 pub fn up(nodes: u32, with_kuryr: bool) -> Result<()> {
-    let begin = Instant::now();
+    up_with(Options { nodes, ..Options::default() }, with_kuryr)
+}
+
+fn up_with(options: Options, with_kuryr: bool) -> Result<()> {
+    let (begin, nodes) = (Instant::now(), options.nodes);
     engine::preflight::check_root()?;
-    let lab = Lab::create(Options { nodes, ..Options::default() })?;
+    let lab = Lab::create(options)?;
     println!("Installing what is missing");
     install::install(lab.cache(), with_kuryr)?;
     // Not earlier: it takes tools that have just been installed.
