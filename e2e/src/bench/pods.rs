@@ -124,11 +124,11 @@ impl Samples {
         if with_claims {
             phases.extend([
                 ("2 KuryrPort", steps.claimed),
-                ("3 allocated", steps.allocated),
-                ("4 plugged", steps.plugged),
+                ("4 allocated", steps.allocated),
+                ("5 plugged", steps.plugged),
             ]);
         }
-        phases.push(("5 ready", steps.ready));
+        phases.push(("6 ready", steps.ready));
         for (name, step) in phases {
             self.phases.entry(name).or_default().extend(after(step));
         }
