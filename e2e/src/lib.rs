@@ -5,9 +5,11 @@
 
 pub mod bench;
 pub mod cluster;
+pub mod identity;
 pub mod inventory;
 pub mod neutron_proxy;
 pub mod private_controller;
+pub mod scale;
 pub mod timeline;
 pub mod traffic;
 pub mod wait;

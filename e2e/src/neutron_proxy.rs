@@ -52,6 +52,8 @@ pub struct NeutronProxy {
 impl NeutronProxy {
     /// Listens on a free port of `ip` and passes on to `upstream`, as `http://10.99.0.1:9696`.
     ///
+    /// The client's `Host` goes along, so that what Neutron says of its own address leads through here too.
+    ///
     /// # Errors
     /// When it can't listen.
     pub async fn start(ip: std::net::IpAddr, upstream: &str) -> Result<Self> {
@@ -113,7 +115,7 @@ impl NeutronProxy {
 
     async fn pass_on(&self, method: Method, path: &str, headers: HeaderMap, body: Bytes) -> Result<Response> {
         let mut request = self.client.request(method, format!("{}{path}", self.upstream)).body(body);
-        for name in [header::CONTENT_TYPE, header::ACCEPT] {
+        for name in [header::CONTENT_TYPE, header::ACCEPT, header::HOST] {
             if let Some(value) = headers.get(&name) {
                 request = request.header(name, value);
             }

@@ -63,6 +63,31 @@ pub async fn http(cluster: &Cluster, from: &From, to: IpAddr) -> Result<String> 
     Ok(name)
 }
 
+/// Asks many server pods, given by address and name, from one: with an echo request and for their names over TCP. Returns what
+/// wasn't answered, as address and protocol.
+///
+/// # Errors
+/// When nothing can be run in the pod.
+pub async fn unanswered(cluster: &Cluster, from: &From, pods: &[(IpAddr, String)]) -> Result<Vec<(IpAddr, String)>> {
+    let script: String = pods.iter().map(|(ip, name)| ask(*ip, name)).collect();
+    let answer = cluster.shell(from, &script).await?;
+    let line = |line: &str| {
+        let (ip, protocol) = line.split_once(' ')?;
+        Some((ip.parse().ok()?, protocol.to_owned()))
+    };
+    answer.lines().map(|text| line(text).with_context(|| format!("`{text}` isn't an address and a protocol"))).collect()
+}
+
+/// Two lines of a script that print what a pod doesn't answer.
+fn ask(ip: IpAddr, name: &str) -> String {
+    let family = if ip.is_ipv6() { "-6" } else { "-4" };
+    let get = get(SocketAddr::new(ip, HTTP_PORT), "/hostname");
+    format!(
+        "ping {family} -c 1 -W 3 -q {ip} >/dev/null 2>&1 || echo '{ip} ICMP'\n\
+         [ \"$({get})\" = '{name}' ] || echo '{ip} TCP'\n"
+    )
+}
+
 /// Lets a server pod's HTTP server send back a body of many full-sized packets.
 ///
 /// # Errors

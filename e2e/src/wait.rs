@@ -23,6 +23,19 @@ pub async fn eventually<T>(what: &str, patience: Duration, mut look: impl AsyncF
     }
 }
 
+/// Makes a request again until it is taken or there is already such an object: an API server that is killed may have done what it
+/// didn't answer.
+///
+/// # Errors
+/// When it isn't taken after `patience`.
+pub async fn again(patience: Duration, mut attempt: impl AsyncFnMut() -> Result<()>) -> Result<()> {
+    eventually("the API server to take a request", patience, async || match attempt().await {
+        Err(error) if format!("{error:#}").contains("AlreadyExists") => Ok(()),
+        outcome => outcome,
+    })
+    .await
+}
+
 /// `Ok` if the condition holds, otherwise an error for [`eventually`] to report.
 ///
 /// # Errors

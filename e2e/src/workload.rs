@@ -123,6 +123,17 @@ impl PodTemplate {
         spec
     }
 
+    /// The manifest of a static pod in this namespace.
+    #[must_use]
+    pub fn manifest(&self, namespace: &str) -> String {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": self.name, "namespace": namespace, "labels": { "app": self.name } },
+            "spec": self.spec(),
+        })
+        .to_string()
+    }
+
     fn pod(&self) -> Result<Pod> {
         let pod = json!({ "metadata": { "name": self.name, "labels": { "app": self.name } }, "spec": self.spec() });
         serde_json::from_value(pod).context("building a pod")
@@ -211,13 +222,16 @@ impl Namespace {
         .await
     }
 
-    /// Deletes the namespace with all that is in it and waits until it has gone.
+    /// Deletes the namespace with all that is in it and waits until it has gone. One that has gone already is fine.
     ///
     /// # Errors
     /// When it can't be deleted, or is stuck.
     pub async fn remove(self) -> Result<()> {
         let all: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.cluster.client.clone());
-        all.delete(&self.name, &DeleteParams::default()).await.with_context(|| format!("deleting {}", self.name))?;
+        match all.delete(&self.name, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            asked => asked.with_context(|| format!("deleting {}", self.name))?,
+        };
         eventually("the namespace to go", POD_PATIENCE, async || {
             let there = all.get_opt(&self.name).await?;
             holds(there.is_none(), || format!("namespace {} is still there: {:?}", self.name, there.map(|n| n.status)))

@@ -5,6 +5,7 @@ use futures::future::try_join_all;
 use kuryr_e2e::{
     Cluster, PodTemplate, inventory,
     traffic::{self, From},
+    wait::again,
     workload::{Namespace, addresses},
 };
 use std::collections::BTreeSet;
@@ -62,21 +63,10 @@ async fn churn(space: &Namespace, old: &[String], new: &[String], harm: impl FnO
     }
     harm()?;
     for (i, new) in rest.iter().enumerate() {
-        again(async || space.delete(&old[first.len() + i], None).await).await?;
-        again(async || space.create(&PodTemplate::server(new)).await.map(drop)).await?;
+        again(inventory::SETTLING, async || space.delete(&old[first.len() + i], None).await).await?;
+        again(inventory::SETTLING, async || space.create(&PodTemplate::server(new)).await.map(drop)).await?;
     }
     Ok(())
-}
-
-/// Until it works or there is already such an object: a killed API server is started again by another task.
-async fn again(mut attempt: impl AsyncFnMut() -> Result<()>) -> Result<()> {
-    kuryr_e2e::wait::eventually("the API server to take a request", inventory::SETTLING, async || {
-        match attempt().await {
-            Err(error) if format!("{error:#}").contains("AlreadyExists") => Ok(()),
-            outcome => outcome,
-        }
-    })
-    .await
 }
 
 fn kill(cluster: &Cluster, parts: &[&str]) -> Result<()> {

@@ -75,7 +75,7 @@ async fn host_network_pods_have_no_port_and_reach_pods() -> Result<()> {
     let host = From::pod(&space.name, "host");
     for node in cluster.nodes() {
         let name = format!("target-{node}");
-        let target = space.run(&PodTemplate::server(&name).on(&node)).await?;
+        let target = space.run(&PodTemplate::server(&name).on(&node).probed()).await?;
         for ip in addresses(&target) {
             ensure!(traffic::http(&cluster, &host, ip).await? == name);
         }
@@ -87,8 +87,8 @@ async fn host_network_pods_have_no_port_and_reach_pods() -> Result<()> {
 async fn a_security_group_blocks() -> Result<()> {
     let cluster = Cluster::attach().await?;
     let space = cluster.namespace("groups").await?;
-    space.create(&PodTemplate::server("asker").on("node1")).await?;
-    space.create(&PodTemplate::server("closed").on("node2")).await?;
+    space.create(&PodTemplate::server("asker").on("node1").probed()).await?;
+    space.create(&PodTemplate::server("closed").on("node2").probed()).await?;
     let asker = From::pod(&space.name, "asker");
     space.ready("asker").await?;
     let pod = space.ready("closed").await?;

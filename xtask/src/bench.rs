@@ -2,29 +2,122 @@
 
 use crate::programs;
 use anyhow::Result;
-use std::path::PathBuf;
+use kuryr_lab::{engine::Directories, install};
+use std::path::{Path, PathBuf};
 
 /// What is to be measured.
 #[derive(Debug, clap::Subcommand)]
 pub enum Bench {
-    /// From a pod's creation until it is Ready, with its phases, beside the floor and a trivial bridge CNI
+    /// From a pod's creation until it is Ready, and from its deletion until it is gone, in all ways to give it a network
     Pods {
+        /// Which cases: floor, bridge, kuryr-cold, kuryr-warm, original-noop, original-pool
+        #[arg(long, value_delimiter = ',', default_value = ALL_CASES)]
+        cases: Vec<String>,
+        /// How many pods at once
+        #[arg(long, value_delimiter = ',', default_value = "1,5,20,40")]
+        sizes: Vec<usize>,
+        /// How often each case is measured; the cases take turns
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
         /// Write a list of records to this file
         #[arg(long)]
         json: Option<PathBuf>,
-        /// How often each case is measured
-        #[arg(long, default_value_t = 3)]
-        rounds: u32,
+        /// Keep what the file already has of other cases and sizes, to measure them one after another
+        #[arg(long, requires = "json")]
+        merge: bool,
+    },
+    /// The controller with thousands of pods, on an API server of its own and a cloud in memory: no lab is needed
+    Scale {
+        /// How many pods, in rising steps
+        #[arg(long, value_delimiter = ',', default_value = "1000,10000")]
+        pods: Vec<usize>,
+        /// How many nodes
+        #[arg(long, default_value_t = 500)]
+        nodes: usize,
+        /// How slow the cloud is, in parts of the lab's Neutron: 0 answers at once
+        #[arg(long, default_value_t = 0.0)]
+        latency: f64,
+        /// Write a list of records to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// Pods that come and go as fast as the kubelets take them: failures, leaks, growth of memory, hits of the pools
+    Churn {
+        /// For how long
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+        /// How many pods are on their way at any time
+        #[arg(long, default_value_t = 16)]
+        pods: usize,
+        /// Write a list with the record to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// Every component of the lab is killed and started again, in random order, while pods come and go; then nothing may be lost,
+    /// left over or unreachable
+    Chaos {
+        /// For how long; longer if not every component has been killed by then
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+        /// How many pods there are at any time
+        #[arg(long, default_value_t = 12)]
+        pods: usize,
+        /// Repeat the order of the kills of the run that printed this seed
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Write a list with the record to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
     },
 }
 
+const ALL_CASES: &str = "floor,bridge,kuryr-cold,kuryr-warm,original-noop,original-pool";
+
 /// Runs a benchmark on the lab, which is brought up where it isn't.
 pub fn run(bench: &Bench) -> Result<()> {
-    let Bench::Pods { json, rounds } = bench;
+    if let Bench::Scale { pods, nodes, latency, json } = bench {
+        return scale(pods, *nodes, *latency, json.as_deref());
+    }
     crate::lab::up(2, true)?;
-    let mut args = vec!["pods".to_owned(), format!("--rounds={rounds}")];
+    let (mut args, json) = match bench {
+        Bench::Pods { cases, sizes, rounds, json, merge } => {
+            if cases.iter().any(|case| case.starts_with("original")) {
+                install::install_original(&Directories::from_env().cache)?;
+            }
+            let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
+            let mut args = vec!["pods".to_owned(), format!("--rounds={rounds}")];
+            args.push(format!("--cases={}", cases.join(",")));
+            args.push(format!("--sizes={}", sizes.join(",")));
+            args.extend(merge.then(|| "--merge".to_owned()));
+            (args, json)
+        }
+        Bench::Churn { minutes, pods, json } => {
+            (vec!["churn".to_owned(), format!("--minutes={minutes}"), format!("--pods={pods}")], json)
+        }
+        Bench::Chaos { minutes, pods, seed, json } => {
+            let mut args = vec!["chaos".to_owned(), format!("--minutes={minutes}"), format!("--pods={pods}")];
+            args.extend(seed.map(|seed| format!("--seed={seed}")));
+            (args, json)
+        }
+        // It needs no lab: see above.
+        Bench::Scale { json, .. } => (Vec::new(), json),
+    };
     if let Some(file) = json {
         args.push(format!("--json={}", std::path::absolute(file)?.display()));
     }
     programs::run_in_control("kuryr-bench", &args)
+}
+
+/// Installs Kubernetes and Kuryr where they are missing, and measures.
+fn scale(pods: &[usize], nodes: usize, latency: f64, json: Option<&Path>) -> Result<()> {
+    let artefacts = install::install(&Directories::from_env().cache, true)?;
+    let pods: Vec<_> = pods.iter().map(usize::to_string).collect();
+    let mut args = vec![format!("--pods={}", pods.join(",")), format!("--nodes={nodes}")];
+    args.push(format!("--latency={latency}"));
+    args.push(format!("--kuryr={}", artefacts.kuryr("kuryr").display()));
+    if let Some(file) = json {
+        args.push(format!("--json={}", std::path::absolute(file)?.display()));
+    }
+    let run = ["run", "--quiet", "--release", "--package", "kuryr-e2e", "--bin", "kuryr-scale", "--"];
+    programs::succeed(programs::cargo(&run).args(args))
 }

@@ -16,7 +16,7 @@ use kuryr_lab::{
     engine::{self, State},
     install, kubernetes,
     kuryr::{self, NodeNetwork},
-    node_netns, openstack, registry,
+    node_netns, openstack, original, registry,
 };
 
 /// What one can do with the lab.
@@ -83,6 +83,11 @@ pub enum Command {
         /// Which one.
         network: Network,
     },
+    /// Put the original Kuryr in Kuryr's place, or take it away again; no pods may run meanwhile. The benchmarks do it themselves.
+    Original {
+        /// How it gets ports, or that it goes.
+        state: Original,
+    },
     /// End a component with SIGKILL; nothing starts it again.
     Kill {
         /// The component.
@@ -116,6 +121,17 @@ pub enum Network {
     None,
 }
 
+/// The original Kuryr.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Original {
+    /// A request to Neutron for each pod.
+    Noop,
+    /// A pool on each node.
+    Pool,
+    /// Away, and Kuryr back.
+    Off,
+}
+
 impl From<Network> for NodeNetwork {
     fn from(network: Network) -> Self {
         match network {
@@ -143,6 +159,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Kubectl { arguments } => return finish(kubernetes::kubectl(&Lab::open()?)?.args(arguments)),
         Command::Openstack { arguments } => return openstack(&arguments),
         Command::Network { network } => kuryr::use_network(&Lab::open()?, network.into())?,
+        Command::Original { state } => original(state)?,
         Command::Kill { component } => Lab::open()?.kill(&component)?,
         Command::Pause { component } => Lab::open()?.pause(&component)?,
         Command::Resume { component } => Lab::open()?.resume(&component)?,
@@ -186,9 +203,26 @@ fn up_with(options: Options, with_kuryr: bool) -> Result<()> {
 pub fn down(purge: bool) -> Result<()> {
     let begin = Instant::now();
     let lab = Lab::open()?;
-    engine::down(&lab, &registry::all(&lab), purge)?;
+    let mut components = registry::all(&lab);
+    components.extend(registry::optional(&lab));
+    engine::down(&lab, &components, purge)?;
     println!("The lab is down, after {:.0} s.", begin.elapsed().as_secs_f64());
     Ok(())
+}
+
+fn original(state: Original) -> Result<()> {
+    let lab = Lab::open()?;
+    let pool = match state {
+        Original::Noop => original::Pool::Noop,
+        Original::Pool => original::Pool::Neutron { batch: 10 },
+        Original::Off => {
+            original::down(&lab)?;
+            return kuryr::start(&lab);
+        }
+    };
+    install::install_original(lab.cache())?;
+    kuryr::stop(&lab)?;
+    original::up(&lab, pool, &openstack::neutron_url())
 }
 
 fn status() -> Result<ExitCode> {

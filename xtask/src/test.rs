@@ -7,7 +7,11 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
-use kuryr_lab::{Lab, engine::State, openstack};
+use kuryr_lab::{
+    Lab,
+    engine::{Directories, State},
+    install, openstack,
+};
 use std::{
     env, fs,
     process::{Command, ExitCode},
@@ -18,11 +22,11 @@ use std::{
 pub enum Layer {
     /// Formatting, lints, licences, unused dependencies, generated files.
     Checks,
-    /// Unit and property tests, and the datapath in network namespaces.
+    /// Unit and property tests, the OpenStack client against the fake cloud, and the datapath in network namespaces.
     Unit,
     /// The OpenStack client against the lab's real services.
     Contract,
-    /// The controller and the daemon against a real API server. Begins with a new lab.
+    /// The controller and the daemon against a real API server; the cloud is the fake one. Needs no lab, only its programs.
     Integration,
     /// Whole pods on the lab.
     E2e,
@@ -61,9 +65,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// Runs the layers that need the lab, and takes the lab down again unless it was up before or is to be kept.
 fn on_the_lab(layers: &[Layer], tally: &mut Tally, args: &Args) {
     let was_up = lab_is_up();
-    if layers.contains(&Layer::Integration) {
-        on_a_bare_lab(tally, args);
-    }
     println!("\n== the lab");
     tally.check("the lab comes up", || crate::lab::up(2, true));
     if lab_is_up() {
@@ -74,17 +75,6 @@ fn on_the_lab(layers: &[Layer], tally: &mut Tally, args: &Args) {
     if !(was_up || args.keep_lab) || env::var_os("CI").is_some() {
         tally.check("the lab goes down and leaves nothing", down_to_nothing);
     }
-}
-
-/// The lab with packets, and the controller on the lab's API server and Neutron: in a new cluster in which no Kuryr has
-/// worked, because the controllers of the tests would take its objects for theirs.
-fn on_a_bare_lab(tally: &mut Tally, args: &Args) {
-    println!("\n== a new lab without Kuryr");
-    tally.check("the old lab goes", || if Lab::open().is_ok() { crate::lab::down(true) } else { Ok(()) });
-    tally.check("a new one comes up", || crate::lab::up(2, false));
-    tally.tests("the lab itself", with_args(&mut on_lab("kuryr-lab", "live"), args, &[]));
-    let command = &mut on_lab("kuryr-controller", "integration");
-    tally.tests("the controller", with_args(command.env(RUNNER, control_runner()), args, &["--test-threads=1"]));
 }
 
 fn lab_is_up() -> bool {
@@ -113,7 +103,7 @@ fn down_to_nothing() -> Result<()> {
 
 impl Layer {
     const fn needs_lab(self) -> bool {
-        matches!(self, Self::Contract | Self::Integration | Self::E2e)
+        matches!(self, Self::Contract | Self::E2e)
     }
 
     fn run(self, tally: &mut Tally, args: &Args) {
@@ -124,10 +114,9 @@ impl Layer {
                 tally.tests("unit, property and datapath tests", with_args(&mut cargo, args, &[]));
             }
             Self::Contract => contract(tally, args),
-            Self::Integration => {
-                tally.tests("the daemon", with_args(&mut on_lab("kuryr-daemon", "api_server"), args, &[]));
-            }
+            Self::Integration => integration(tally, args),
             Self::E2e => {
+                tally.tests("the lab itself", with_args(&mut on_lab("kuryr-lab", "live"), args, &[]));
                 let mut command = on_lab("kuryr-e2e", "*");
                 command.env(RUNNER, control_runner());
                 tally.tests("end to end", with_args(&mut command, args, &["--test-threads=1", "--nocapture"]));
@@ -140,10 +129,13 @@ impl Layer {
 /// be reached.
 const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 
+/// The contract tests that pass with the rights that Kuryr itself has.
+const KURYRS_RIGHTS: [&str; 7] = ["atomic::", "groups::", "lists::", "lookups::", "ports::", "refusals::", "wire::"];
+
 /// The OpenStack client on the lab's services: as administrator, and with the rights that Kuryr itself has.
 fn contract(tally: &mut Tally, args: &Args) {
     let Ok(lab) = Lab::open() else { return };
-    for (cloud, filters) in [("admin", &[][..]), ("kuryr-appcred", &["groups::", "lists::", "lookups::", "ports::"])] {
+    for (cloud, filters) in [("admin", &[][..]), ("kuryr-appcred", &KURYRS_RIGHTS)] {
         let mut command = on_lab("kuryr-openstack", "contract");
         command.env(RUNNER, control_runner()).env("OS_CLIENT_CONFIG_FILE", openstack::clouds_file(&lab));
         tally.tests(
@@ -151,6 +143,20 @@ fn contract(tally: &mut Tally, args: &Args) {
             with_args(command.env("KURYR_CONTRACT_CLOUD", cloud), args, filters),
         );
     }
+}
+
+/// The controller and the daemon on API servers of their own.
+fn integration(tally: &mut Tally, args: &Args) {
+    println!("\n== integration");
+    let install = || install::install(&Directories::from_env().cache, false).map(drop);
+    tally.check("kube-apiserver and etcd are there", install);
+    // These tests mostly wait: more of them at a time than there are cores.
+    let at_a_time = ["--test-threads=2", "--skip=leader::"];
+    tally.tests("the controller", with_args(&mut on_lab("kuryr-controller", "integration"), args, &at_a_time));
+    // A Lease of some seconds is lost by who gets no processor: these run alone.
+    let alone = ["--test-threads=1", "leader::"];
+    tally.tests("the leader", with_args(&mut on_lab("kuryr-controller", "integration"), args, &alone));
+    tally.tests("the daemon", with_args(&mut on_lab("kuryr-daemon", "api_server"), args, &[]));
 }
 
 /// A test of `package` that is behind its feature `lab`.
@@ -187,6 +193,8 @@ fn checks(tally: &mut Tally) {
         succeed(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     });
     tally.check("licences, bans, sources", || {
+        // It reads the manifests of all crates, also of those that are built for other platforms only.
+        succeed(&mut cargo(&["fetch", "--quiet", "--locked"]))?;
         succeed(tools::command("cargo-deny")?.args([
             "--offline",
             "check",

@@ -7,10 +7,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub const ALLOCATED: &str = "Allocated";
 /// KuryrPort and KuryrPoolPort: the interface is connected on its node. Written by the daemon.
 pub const PLUGGED: &str = "Plugged";
+/// KuryrPort: Neutron says that every port is `ACTIVE`. Written by the controller, where the binding asks for it.
+pub const ACTIVE: &str = "Active";
+/// KuryrPool: it has as many free ports as it is filled up to. Written by the controller.
+pub const FILLED: &str = "Filled";
 /// KuryrPort: packets can flow. Written by the daemon.
 pub const READY: &str = "Ready";
 /// KuryrPoolPort: the Neutron port exists as the spec says. Written by the controller.
 pub const CREATED: &str = "Created";
+/// KuryrPoolPort: the Neutron port is still as Kuryr made it. Written by the controller's sweep, and only where it is not so
+/// or was not so.
+pub const IN_SYNC: &str = "InSync";
 
 /// What a condition is to say. Compare with [`Condition`]: without times, which [`Wanted::onto`] works out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,10 @@
 //! KuryrPoolPort: one Neutron port that Kuryr keeps.
 
-use crate::port::{Address, Route};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use crate::{
+    port::{Address, Route},
+    text::{DateTime, Ip, ReadableCondition},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use kuryr_core::net::MacAddress;
 use schemars::JsonSchema;
@@ -26,6 +29,8 @@ use std::net::IpAddr;
     printcolumn = r#"{"name":"Claim-Kind","type":"string","jsonPath":".spec.claimRef.kind"}"#,
     printcolumn = r#"{"name":"Claim","type":"string","jsonPath":".spec.claimRef.name"}"#,
     printcolumn = r#"{"name":"IP","type":"string","jsonPath":".status.addresses[*].ip"}"#,
+    printcolumn = r#"{"name":"Plugged","type":"string","jsonPath":".status.conditions[?(@.type==\"Plugged\")].status"}"#,
+    printcolumn = r#"{"name":"Released","type":"date","jsonPath":".spec.releasedAt"}"#,
     printcolumn = r#"{"name":"Created","type":"string","jsonPath":".status.conditions[?(@.type==\"Created\")].status"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Created\")].reason"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
@@ -55,6 +60,11 @@ pub struct KuryrPoolPortSpec {
     /// Who holds the port. None means that it is free. Set and cleared under optimistic concurrency only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_ref: Option<ClaimRef>,
+    /// When the port was last released. It is claimed again only some time later, so that nobody who still talks to the
+    /// pod that had its address reaches the next one. None: it was never used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime>")]
+    pub released_at: Option<Time>,
 }
 
 /// Who holds a port.
@@ -113,7 +123,7 @@ pub struct KuryrPoolPortStatus {
     pub routes: Vec<Route>,
     /// Addresses of the name servers that the subnets announce.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), with = "Vec<String>")]
+    #[schemars(length(max = 16), with = "Vec<Ip>")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub name_servers: Vec<IpAddr>,
     /// The network's MTU, in bytes.
@@ -124,8 +134,21 @@ pub struct KuryrPoolPortStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub security_group_ids: Vec<String>,
-    /// `Created` and `Plugged` (see [`crate::conditions`]).
+    /// When Neutron took the last change of the groups. The dataplane follows some time later: until the cool-down is over, a free
+    /// port may still let pass what its earlier groups did. None: the port was created with the groups that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime>")]
+    pub regrouped_at: Option<Time>,
+    /// Ids of Neutron ports that were made for this object and aren't used: Neutron went away while it made them, and OVN may never
+    /// hear of them. They are deleted before another one is made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 64)))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub discarded_port_ids: Vec<String>,
+    /// `Created` and `InSync`, which the controller writes, and `Plugged`, which the daemon of the port's node writes on a free port that it
+    /// holds ready (see [`crate::conditions`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), with = "Vec<ReadableCondition>")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }

@@ -1,5 +1,6 @@
 //! KuryrPort: a pod's claim to its network interfaces.
 
+use crate::text::{Cidr, Ip, ReadableCondition};
 use ipnet::IpNet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -76,6 +77,7 @@ pub struct KuryrPortStatus {
     pub interfaces: Vec<InterfaceStatus>,
     /// `Allocated`, `Plugged` and `Ready` (see [`crate::conditions`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), with = "Vec<ReadableCondition>")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
@@ -101,7 +103,7 @@ pub struct InterfaceStatus {
     pub routes: Vec<Route>,
     /// Addresses of the name servers that the subnets announce.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), with = "Vec<String>")]
+    #[schemars(length(max = 16), with = "Vec<Ip>")]
     pub name_servers: Vec<IpAddr>,
     /// The network's MTU, in bytes.
     #[schemars(range(min = 68, max = 65535), extend("format" = "int32"))]
@@ -111,32 +113,38 @@ pub struct InterfaceStatus {
 }
 
 /// One address of an interface.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!isIP(self.ip) || ip(self.ip).family() == 6 || self.prefixLength <= 32")
+    .message("the prefix of an IPv4 address has at most 32 bits"))]
+#[x_kube(validation = Rule::new("!has(self.gateway) || !isIP(self.gateway) || !isIP(self.ip) || ip(self.gateway).family() == ip(self.ip).family()")
+    .message("the gateway must be of the address's family"))]
 pub struct Address {
     /// The address itself.
-    #[schemars(with = "String")]
+    #[schemars(with = "Ip")]
     pub ip: IpAddr,
     /// Length of its subnet's prefix, in bits.
     #[schemars(range(min = 0, max = 128), extend("format" = "int32"))]
     pub prefix_length: u8,
     /// The subnet's gateway, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<Ip>")]
     pub gateway: Option<IpAddr>,
     /// Id of the Neutron subnet.
     pub subnet_id: String,
 }
 
 /// One route of an interface.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!isCIDR(self.destination) || !isIP(self.gateway) || cidr(self.destination).ip().family() == ip(self.gateway).family()")
+    .message("the gateway must be of the destination's family"))]
 pub struct Route {
     /// Where the route leads to; `0.0.0.0/0` or `::/0` for a default route.
-    #[schemars(with = "String")]
+    #[schemars(with = "Cidr")]
     pub destination: IpNet,
     /// The next hop.
-    #[schemars(with = "String")]
+    #[schemars(with = "Ip")]
     pub gateway: IpAddr,
 }
 
@@ -146,6 +154,20 @@ pub struct Route {
 pub struct Binding {
     /// The driver of the node that is to be used.
     pub kind: BindingKind,
+    /// Who says that packets can flow once the interface is plugged.
+    #[serde(default)]
+    pub readiness: Readiness,
+}
+
+/// Who says that packets of a plugged interface can flow.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum Readiness {
+    /// The node's own dataplane (OVN: `ovn-installed` in the node's OVSDB).
+    #[default]
+    Dataplane,
+    /// Neutron, by the port's status `ACTIVE`: for dataplanes that tell nothing on the node (ML2 with its own agents). The
+    /// controller passes it on as the condition `Active`.
+    NeutronStatus,
 }
 
 /// The node's drivers.

@@ -16,24 +16,28 @@ use tokio::time::Instant;
 const SETTLED: Duration = Duration::from_secs(30);
 
 /// What this process knows about requests to create ports, by the uid of the KuryrPoolPort.
+#[derive(Default)]
 pub struct Attempts {
-    started: Instant,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
+    /// Since when this process is the one that writes.
+    began: Instant,
     /// Names of objects that this process is writing at this moment.
     writing: HashSet<String>,
     /// Whether a port may have been asked for, by the object's uid.
     asked: HashMap<String, bool>,
     /// A request may be under way until this moment.
     unsettled: HashMap<String, Instant>,
+    /// Neutron went away while it worked on a request of the object.
+    broken: HashSet<String>,
 }
 
-impl Default for Attempts {
+impl Default for State {
     fn default() -> Self {
-        Self { started: Instant::now(), state: Mutex::default() }
+        let (writing, asked, unsettled, broken) = Default::default();
+        Self { began: Instant::now(), writing, asked, unsettled, broken }
     }
 }
 
@@ -52,6 +56,11 @@ impl Drop for Writing<'_> {
 impl Attempts {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on this process is the one that writes: whatever was asked for before was asked for by a predecessor.
+    pub fn begin(&self) {
+        *self.state() = State::default();
     }
 
     /// This process begins to write the object of this name. The watch may bring it before the answer does.
@@ -90,16 +99,34 @@ impl Attempts {
         self.state().unsettled.insert(uid.to_owned(), settled);
     }
 
+    /// Neutron went away while it worked on a request: the port of that request may be half made. Neutron writes a port to its own
+    /// database first and to OVN's then, and what comes between them only its maintenance mends, minutes later.
+    pub fn broke_off(&self, uid: &str) {
+        self.state().broken.insert(uid.to_owned());
+    }
+
+    /// Whether a port that is found may be half made.
+    #[must_use]
+    pub fn may_be_half_made(&self, uid: &str) -> bool {
+        self.state().broken.contains(uid)
+    }
+
+    /// The port of the request that broke off isn't used.
+    pub fn discarded(&self, uid: &str) {
+        self.state().broken.remove(uid);
+    }
+
     /// Neutron is to be looked at once more, as soon as the object's port is recorded.
     pub fn look_again(&self, uid: &str) {
         self.state().unsettled.entry(uid.to_owned()).or_insert_with(Instant::now);
     }
 
-    /// The object was not written by this process: a predecessor may have sent a request just before it ended.
+    /// The object was not written by this process: a predecessor may have sent a request just before it ended
+    /// or lost the Lease.
     pub fn inherited(&self, uid: &str) {
-        let settled = self.started + SETTLED;
+        let mut state = self.state();
+        let settled = state.began + SETTLED;
         if settled > Instant::now() {
-            let mut state = self.state();
             state.unsettled.entry(uid.to_owned()).or_insert(settled);
         }
     }
@@ -126,6 +153,7 @@ impl Attempts {
         let mut state = self.state();
         state.asked.remove(uid);
         state.unsettled.remove(uid);
+        state.broken.remove(uid);
     }
 }
 
@@ -173,14 +201,21 @@ mod tests {
     }
 
     #[test]
-    fn a_predecessor_may_have_asked_only_just_before_this_process_began() {
+    fn a_predecessor_may_have_asked_only_just_before_this_process_took_over() {
         let now = Instant::now();
-        let young = Attempts { started: now, state: Mutex::default() };
+        let young = Attempts::default();
         young.inherited("a");
         assert!(young.unsettled_at("a", now).is_some());
         let Some(long_ago) = now.checked_sub(SETTLED * 2) else { return };
-        let old = Attempts { started: long_ago, state: Mutex::default() };
+        let old = Attempts { state: Mutex::new(State { began: long_ago, ..State::default() }) };
         old.inherited("a");
         assert_eq!(old.unsettled_at("a", now), None);
+        old.born("a");
+        old.begin();
+        old.inherited("a");
+        assert!(
+            old.unsettled_at("a", now).is_some() && !old.first("a"),
+            "somebody else may have been at work in between"
+        );
     }
 }

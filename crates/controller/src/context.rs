@@ -2,17 +2,27 @@
 
 use crate::{
     attempts::Attempts,
+    gather::Gather,
+    inventory::{Inventory, pool_of},
     networks::Networks,
-    runtime::{cache::Cache, events::Events, metrics::Metrics, retry::Retries},
+    port_status::Waiting,
+    runtime::{
+        cache::Cache,
+        events::Events,
+        metrics::{Claimed, Metrics},
+        retry::Retries,
+    },
     settings::Settings,
+    sweep::SweepMetrics,
+    wiring::Queues,
 };
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::Client;
-use kuryr_api::{KuryrPoolPort, KuryrPort};
+use kube::{Api, Client};
+use kuryr_api::{KuryrPool, KuryrPoolPort, KuryrPort};
 use kuryr_openstack::Neutron;
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -23,10 +33,12 @@ pub struct Context {
     pub client: Client,
     /// Neutron.
     pub neutron: Neutron,
+    /// Requests to Neutron that are gathered: creation, and the look for ports.
+    pub gather: Gather,
     /// The configuration.
     pub settings: Settings,
     /// The configured subnets and groups.
-    pub networks: Networks,
+    pub networks: Arc<Networks>,
     /// Pods that are bound to a node and have a network of their own.
     pub pods: Cache<Pod>,
     /// Nodes.
@@ -35,6 +47,12 @@ pub struct Context {
     pub ports: Cache<KuryrPort>,
     /// Neutron ports.
     pub pool_ports: Cache<KuryrPoolPort>,
+    /// Levels of free ports.
+    pub pools: Cache<KuryrPool>,
+    /// Which ports are free, and who holds the others.
+    pub inventory: Arc<Inventory>,
+    /// What is to be looked at.
+    pub queues: Queues,
     /// Which Neutron ports may have been asked for, and by whom.
     pub attempts: Attempts,
     /// What failed, and when it is tried again.
@@ -43,8 +61,30 @@ pub struct Context {
     pub events: Events,
     /// Measurements.
     pub metrics: Metrics,
+    /// Claims that wait for Neutron's word.
+    pub waiting: Waiting,
+    /// Measurements of the sweep.
+    pub sweep_metrics: SweepMetrics,
     /// When each waiting pod was first seen, by its uid.
     pub seen: Seen,
+}
+
+impl Context {
+    /// The API of KuryrPoolPorts.
+    pub fn pool_ports_api(&self) -> Api<KuryrPoolPort> {
+        Api::all(self.client.clone())
+    }
+
+    /// The groups of ports that nobody has.
+    pub fn free_groups(&self) -> Vec<String> {
+        if self.settings.pools.closed { Vec::new() } else { self.networks.defaults().pod_groups.clone() }
+    }
+
+    /// A pod has got this port, or has asked for it.
+    pub fn demanded(&self, port: &KuryrPoolPort, how: Claimed) {
+        self.inventory.demanded(&pool_of(port), self.settings.pools.demand_period());
+        self.metrics.claimed(how);
+    }
 }
 
 /// When each waiting pod was first seen, by its uid: PodScheduled's own time has a resolution of a second only.

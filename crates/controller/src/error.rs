@@ -1,6 +1,7 @@
 //! What can go wrong in a reconcile, and how it is to be treated.
 
 use kuryr_core::error::Class;
+use std::time::Duration;
 
 /// A failed step of a reconcile: what was tried, on which object, and why it failed.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,22 @@ impl Error {
             Self::Kubernetes { source, .. } => kubernetes_class(source),
             Self::OpenStack { source, .. } => source.class(),
             Self::Unusable { .. } => Class::Rejected,
+        }
+    }
+
+    /// How long the server asks to wait (`Retry-After`).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::OpenStack { source, .. } => source.retry_after(),
+            Self::Kubernetes { source, .. } => match &**source {
+                kube::Error::Api(status) => {
+                    let seconds = status.details.as_ref()?.retry_after_seconds;
+                    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+                }
+                _ => None,
+            },
+            Self::Unusable { .. } => None,
         }
     }
 

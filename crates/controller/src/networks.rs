@@ -1,16 +1,24 @@
 //! The configured subnets and security groups, as Neutron knows them.
 
-use crate::settings::Settings;
-use kuryr_api::{Address, Route};
+use crate::{
+    remembered::{configured, recalled},
+    settings::Settings,
+};
+use kuryr_api::{Address, Configured, KuryrPool, Route};
 use kuryr_openstack::{
-    Error, Found, Neutron,
+    Error, Found, Kind, Neutron, Priority,
     neutron::{NetworkId, SecurityGroup, SecurityGroupId, SecurityGroupQuery, Subnet, SubnetId, SubnetQuery},
 };
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
+use tokio::{sync::watch, time::Instant};
 
 /// Smallest MTU of an IPv6 link (RFC 8200, section 5): what is assumed where Neutron doesn't tell.
 const SMALLEST_MTU: u32 = 1280;
@@ -37,8 +45,21 @@ pub enum ResolveError {
     },
 }
 
+impl ResolveError {
+    /// Whether OpenStack has answered, and trying again changes nothing.
+    #[must_use]
+    pub fn is_hopeless(&self) -> bool {
+        match self {
+            Self::Wrong { .. } => true,
+            Self::OpenStack { source, .. } => {
+                matches!(source.kind(), Kind::Unauthorized | Kind::NoEndpoint | Kind::Setup)
+            }
+        }
+    }
+}
+
 /// What new ports are made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Defaults {
     /// The network of all pods.
     pub network: String,
@@ -50,10 +71,25 @@ pub struct Defaults {
     pub node_groups: Vec<String>,
 }
 
+/// What is known of the configured subnets and groups.
+#[derive(Debug, Clone)]
+enum Known {
+    /// Nothing yet: no port can be made or claimed.
+    Nothing,
+    /// What KuryrPools remember; Neutron hasn't been asked yet.
+    Remembered(Arc<Defaults>),
+    /// What Neutron says.
+    Resolved(Arc<Defaults>),
+}
+
 /// What is known about Neutron's networks.
 pub struct Networks {
     neutron: Neutron,
-    defaults: RwLock<Arc<Defaults>>,
+    fingerprint: String,
+    began: Instant,
+    known: watch::Sender<Known>,
+    /// OpenStack answers that the login or a configured name is wrong.
+    wrong: AtomicBool,
     subnets: Mutex<HashMap<String, Arc<Subnet>>>,
     mtus: Mutex<HashMap<String, u32>>,
 }
@@ -72,21 +108,24 @@ pub struct Addressing {
 }
 
 impl Networks {
+    /// Nothing is known yet. The fingerprint is that of the configuration.
+    #[must_use]
+    pub fn new(neutron: Neutron, fingerprint: String) -> Self {
+        let (subnets, mtus, wrong) = Default::default();
+        let (began, known) = (Instant::now(), watch::Sender::new(Known::Nothing));
+        Self { neutron, fingerprint, began, known, wrong, subnets, mtus }
+    }
+
     /// Looks everything up.
     ///
     /// # Errors
     /// When Neutron can't be asked, or the configuration names something that isn't there exactly once.
-    pub async fn resolve(neutron: &Neutron, settings: &Settings) -> Result<Self, ResolveError> {
-        let (defaults, subnets) = look_up(neutron, settings).await?;
-        let networks = Self {
-            neutron: neutron.clone(),
-            defaults: RwLock::new(Arc::new(defaults)),
-            subnets: Mutex::default(),
-            mtus: Mutex::default(),
-        };
-        networks.remember(subnets);
-        networks.mtu(&networks.defaults().network).await.map_err(openstack("network of the pods"))?;
-        Ok(networks)
+    pub async fn resolve(&self, settings: &Settings) -> Result<(), ResolveError> {
+        let (defaults, subnets) = look_up(&self.neutron, settings).await?;
+        self.remember(subnets);
+        self.mtu(&defaults.network).await.map_err(openstack("network of the pods"))?;
+        self.learn(defaults);
+        Ok(())
     }
 
     /// Looks everything up again: a subnet's gateway, routes or name servers may have changed, a group of the configured
@@ -95,20 +134,95 @@ impl Networks {
     /// # Errors
     /// As [`Self::resolve`]. What was known before stays in force.
     pub async fn refresh(&self, settings: &Settings) -> Result<bool, ResolveError> {
-        let (defaults, subnets) = look_up(&self.neutron, settings).await?;
+        let (defaults, subnets) = look_up(&self.neutron.with_priority(Priority::Background), settings).await?;
         self.mtus.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.subnets.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.remember(subnets);
-        let mut known = self.defaults.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = **known != defaults;
-        *known = Arc::new(defaults);
-        Ok(changed)
+        let before = self.defaults();
+        self.learn(defaults);
+        Ok(*before != *self.defaults())
     }
 
-    /// What new ports are made of.
+    /// Neutron has said it.
+    fn learn(&self, defaults: Defaults) {
+        self.set_wrong(false);
+        self.known.send_replace(Known::Resolved(Arc::new(defaults)));
+    }
+
+    /// Works with what the pools remember, as long as Neutron hasn't said it. `false`: they remember nothing of use, and what was
+    /// known stays in force.
+    pub fn recall(&self, pools: &[Arc<KuryrPool>]) -> bool {
+        let Some(defaults) = recalled(&self.fingerprint, pools) else { return false };
+        self.known.send_if_modified(|known| {
+            let resolved = matches!(known, Known::Resolved(_));
+            if !resolved {
+                *known = Known::Remembered(Arc::new(defaults));
+            }
+            !resolved
+        });
+        true
+    }
+
+    /// Takes what another controller has known last, where it is known here that Neutron has answered before.
+    pub fn take_over(&self, pools: &[Arc<KuryrPool>]) {
+        let Some(defaults) = recalled(&self.fingerprint, pools) else { return };
+        self.known.send_if_modified(|known| {
+            let older = matches!(known, Known::Resolved(known) if **known != defaults);
+            if older {
+                *known = Known::Resolved(Arc::new(defaults));
+            }
+            older
+        });
+    }
+
+    /// Waits until Neutron has said it.
+    pub async fn resolved(&self) {
+        // The sender is ours.
+        let _ = self.known.subscribe().wait_for(|known| matches!(known, Known::Resolved(_))).await;
+    }
+
+    /// Whether Neutron has said it.
+    #[must_use]
+    pub fn are_resolved(&self) -> bool {
+        matches!(*self.known.borrow(), Known::Resolved(_))
+    }
+
+    /// Whether anything is known: work may begin, and has begun.
+    #[must_use]
+    pub fn are_known(&self) -> bool {
+        !matches!(*self.known.borrow(), Known::Nothing)
+    }
+
+    /// For how long Neutron could have been asked.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Whether OpenStack answers that the login or a configured name is wrong.
+    #[must_use]
+    pub fn are_wrong(&self) -> bool {
+        self.wrong.load(Ordering::Relaxed)
+    }
+
+    /// OpenStack answers that the login or a configured name is wrong, or right.
+    pub fn set_wrong(&self, wrong: bool) {
+        self.wrong.store(wrong, Ordering::Relaxed);
+    }
+
+    /// What new ports are made of. Nothing while nothing is known: work doesn't begin before.
     #[must_use]
     pub fn defaults(&self) -> Arc<Defaults> {
-        self.defaults.read().unwrap_or_else(PoisonError::into_inner).clone()
+        match &*self.known.borrow() {
+            Known::Nothing => Arc::default(),
+            Known::Remembered(defaults) | Known::Resolved(defaults) => defaults.clone(),
+        }
+    }
+
+    /// What the pools of the pods' network are to remember.
+    #[must_use]
+    pub fn configured(&self) -> Configured {
+        configured(&self.fingerprint, &self.defaults())
     }
 
     /// What a node must know of a port with these addresses on this network. Asks Neutron only about subnets and networks

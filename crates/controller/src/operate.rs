@@ -2,19 +2,27 @@
 
 use crate::{
     context::Context,
-    node, pod, pool_port, port,
+    gather::Woken,
+    networks::Defaults,
+    node, pod, pool, pool_port, port, port_status,
     runtime::{
         admin::Admin,
+        cache::object_ref,
         health::Health,
-        queue::{Runtime, work},
+        leader::Election,
+        queue::{self, Runtime, work},
     },
-    start::StartError,
-    wiring::{Caches, Feeds, Inboxes, Queues, queues},
+    start::{self, StartError},
+    sweep,
+    wiring::{Caches, Feeds, Inboxes, Queues},
 };
-use kuryr_api::conditions;
+use kuryr_api::{KuryrPoolPort, KuryrPoolStatus, conditions};
 use std::{future::Future, sync::Arc, time::Duration};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
+
+/// How long a new leader waits for Neutron before it relies on what its predecessor knew.
+const RENEWAL: Duration = Duration::from_secs(2);
 
 /// Everything that work needs.
 pub struct Prepared {
@@ -24,50 +32,151 @@ pub struct Prepared {
     pub caches: Caches,
     /// The watches behind them.
     pub feeds: Feeds,
+    /// The ends of the queues from which the reconcilers take.
+    pub inboxes: Inboxes,
+    /// Whose turn it is because there is room for ports again.
+    pub woken: Woken,
 }
 
-/// Runs watches and reconcilers until the shutdown. A part that ends by itself ends the controller: it is started anew as a
-/// whole, and what it was about to do is still to be seen in the objects.
-pub async fn operate(prepared: Prepared, admin: &Admin, runtime: Runtime) -> Result<(), StartError> {
-    let Prepared { context, caches, mut feeds } = prepared;
-    let (queues, inboxes) = queues();
-    feeds.connect(&caches, &queues, &context);
+/// How work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By the shutdown.
+    Stopped,
+    /// By the loss of the Lease.
+    Deposed,
+}
+
+/// Watches, waits for the Lease, and works until the shutdown or the loss of the Lease. A part that ends by itself ends the
+/// controller: it is started anew as a whole, and what it was about to do is still to be seen in the objects.
+pub async fn operate(
+    prepared: Prepared,
+    election: &mut Election,
+    admin: &Admin,
+    runtime: Runtime,
+) -> Result<Ended, StartError> {
+    let Prepared { context, caches, mut feeds, inboxes, woken } = prepared;
+    let queues = context.queues.clone();
+    let mut began = Instant::now();
+    context.metrics.set_converged(Duration::ZERO);
+    feeds.connect(&caches, &context);
     show(admin, &caches, &queues);
+    let networks = context.networks.clone();
+    admin.read_also(move |metrics| metrics.set_networks(networks.are_resolved(), networks.are_wrong()));
 
     // The watches outlive the reconcilers: a running reconcile may still need to see its own writes.
     let watching = CancellationToken::new();
     let mut parts = watch(feeds, &runtime.health, &watching);
-    tokio::select! {
-        synced = synced(&caches) => if !synced {
-            return Err(StartError::Crashed("a watch has ended".to_owned()));
-        },
-        () = runtime.shutdown.cancelled() => return Ok(()),
-        Some(ended) = parts.join_next() => return Err(crashed(ended)),
+    let Some(turn) = turn(&context, &caches, election, &mut parts, &runtime).await? else {
+        return Ok(Ended::Stopped);
+    };
+    if turn == Turn::AfterAnother {
+        began = Instant::now();
+        renew(&context, &caches).await;
     }
-    runtime.health.set_ready(true);
-    let (pods, nodes, ports, pool_ports) =
-        (caches.pods.len(), caches.nodes.len(), caches.ports.len(), caches.pool_ports.len());
-    tracing::info!(pods, nodes, ports, pool_ports, "all caches are filled, work begins");
-
+    context.networks.recall(&caches.pools.all());
+    let defaults = context.networks.defaults();
+    tracing::info!(objects = %counts(&caches), "this controller is the leader, work begins");
+    context.attempts.begin();
+    queues.begin(&caches);
     let mut workers = reconcile(&context, &caches, &queues, inboxes, &runtime);
-    spawn(&mut parts, "refresh", refresh(context.clone(), caches, queues, watching.clone()));
-    spawn(&mut parts, "audit", audit(context.clone(), watching.clone()));
+    spawn(&mut workers, "room", wake(context.clone(), queues.clone(), woken, runtime.shutdown.clone()));
+    let tell = converged(context.clone(), caches.clone(), runtime.health.clone(), began, runtime.shutdown.clone());
+    spawn(&mut workers, "converged", tell);
+    spawn(&mut workers, "refresh", refresh(context.clone(), caches, queues, defaults, runtime.shutdown.clone()));
+    spawn(&mut workers, "sweep", sweep(context.clone(), runtime.shutdown.clone()));
+    spawn(&mut workers, "port status", port_status::run(context.clone(), runtime.shutdown.clone()));
     let result = tokio::select! {
         // First: loops that end because of it have not crashed.
         biased;
-        () = runtime.shutdown.cancelled() => Ok(()),
+        () = election.keep() => Ok(Ended::Deposed),
+        () = runtime.shutdown.cancelled() => Ok(Ended::Stopped),
         Some(ended) = parts.join_next() => Err(crashed(ended)),
         Some(ended) = workers.join_next() => Err(crashed(ended)),
     };
     runtime.health.set_ready(false);
     runtime.shutdown.cancel();
-    let seconds = context.settings.controller.shutdown_seconds;
-    let ended = async { while workers.join_next().await.is_some() {} };
-    if tokio::time::timeout(Duration::from_secs(seconds), ended).await.is_err() {
-        tracing::warn!(seconds, "stopped before all work had ended; the next start goes on with it");
+    if matches!(result, Ok(Ended::Deposed)) {
+        // Who doesn't look at the configuration any more doesn't judge it either.
+        context.networks.set_wrong(false);
+        // In the middle of whatever they do: it is another's work now.
+        workers.shutdown().await;
+    } else {
+        finish(workers, election, context.settings.controller.shutdown_seconds).await;
     }
     watching.cancel();
     result
+}
+
+/// When this controller became the leader.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    /// As soon as it could work.
+    AtOnce,
+    /// It stood by while another one was.
+    AfterAnother,
+}
+
+/// Waits until work could begin, then for the Lease: last of all, so that who can't watch is never the leader. `None`: the shutdown was
+/// first.
+async fn turn(
+    context: &Context,
+    caches: &Caches,
+    election: &mut Election,
+    parts: &mut JoinSet<&'static str>,
+    runtime: &Runtime,
+) -> Result<Option<Turn>, StartError> {
+    tokio::select! {
+        able = able(context, caches, &runtime.health) => if !able {
+            return Err(StartError::Crashed("a watch has ended".to_owned()));
+        },
+        () = runtime.shutdown.cancelled() => return Ok(None),
+        Some(ended) = parts.join_next() => return Err(crashed(ended)),
+    }
+    // A standby is ready, too: it can take over at any moment.
+    runtime.health.set_ready(true);
+    tokio::select! {
+        waited = election.win() => Ok(Some(if waited { Turn::AfterAnother } else { Turn::AtOnce })),
+        () = runtime.shutdown.cancelled() => {
+            election.give_back().await;
+            Ok(None)
+        }
+        Some(ended) = parts.join_next() => Err(crashed(ended)),
+    }
+}
+
+/// Lets running work end while the Lease is still renewed, then gives the Lease back.
+async fn finish(mut workers: JoinSet<&'static str>, election: &mut Election, seconds: u64) {
+    let ended = async { while workers.join_next().await.is_some() {} };
+    tokio::select! {
+        ended = tokio::time::timeout(Duration::from_secs(seconds), ended) => if ended.is_err() {
+            tracing::warn!(seconds, "stopped before all work had ended; the next start goes on with it");
+        },
+        () = election.keep() => tracing::warn!("the Lease was lost while running work came to its end; the next leader goes on with it"),
+    }
+    workers.shutdown().await;
+    election.give_back().await;
+}
+
+/// Tells when everything that was there when work began has been looked at.
+async fn converged(context: Arc<Context>, caches: Caches, health: Health, began: Instant, stop: CancellationToken) {
+    while context.queues.depth() > 0 || !health.running().is_empty() {
+        if waited(Duration::from_millis(20), &stop).await {
+            return;
+        }
+    }
+    let took = began.elapsed();
+    context.metrics.set_converged(took);
+    let (seconds, failing) = (took.as_secs_f64(), context.retries.all().len());
+    tracing::info!(seconds, failing, objects = %counts(&caches), "converged: everything has been looked at");
+    stop.cancelled().await;
+}
+
+/// How many objects there are of each kind.
+fn counts(caches: &Caches) -> String {
+    let (pods, nodes, ports) = (caches.pods.len(), caches.nodes.len(), caches.ports.len());
+    let (pool_ports, pools) = (caches.pool_ports.len(), caches.pools.len());
+    format!("{pods} Pods, {nodes} Nodes, {ports} KuryrPorts, {pool_ports} KuryrPoolPorts, {pools} KuryrPools")
 }
 
 /// Starts the watches.
@@ -77,6 +186,7 @@ fn watch(feeds: Feeds, health: &Health, stop: &CancellationToken) -> JoinSet<&'s
     spawn(&mut parts, "watch of Nodes", feeds.nodes.run(health.clone(), stop.clone()));
     spawn(&mut parts, "watch of KuryrPorts", feeds.ports.run(health.clone(), stop.clone()));
     spawn(&mut parts, "watch of KuryrPoolPorts", feeds.pool_ports.run(health.clone(), stop.clone()));
+    spawn(&mut parts, "watch of KuryrPools", feeds.pools.run(health.clone(), stop.clone()));
     parts
 }
 
@@ -99,6 +209,8 @@ fn reconcile(
     let pool_ports = Arc::new(pool_port::PoolPorts(context.clone()));
     let pool_ports = work(pool_ports, c.pool_ports, q.pool_ports, inboxes.pool_ports, many.pool_ports, r());
     spawn(&mut workers, "KuryrPoolPorts", pool_ports);
+    let pools = Arc::new(pool::Pools(context.clone()));
+    spawn(&mut workers, "KuryrPools", work(pools, c.pools, q.pools, inboxes.pools, many.pools, r()));
     workers
 }
 
@@ -117,11 +229,30 @@ fn crashed(ended: Result<&'static str, tokio::task::JoinError>) -> StartError {
     })
 }
 
+/// Waits until work could begin: the caches are filled, and it is known what ports are made of. `false`: a watch has ended.
+async fn able(context: &Context, caches: &Caches, health: &Health) -> bool {
+    health.waits_for("the API server's lists");
+    if !synced(caches).await {
+        return false;
+    }
+    tracing::info!(objects = %counts(caches), "all caches are filled");
+    health.waits_for(
+        "Keystone and Neutron, or KuryrPools that remember what the configured subnets and security groups are",
+    );
+    start::known(&context.networks, &caches.pools).await;
+    true
+}
+
 /// Waits until every cache is filled: no decision is made on a part of the objects.
 async fn synced(caches: &Caches) -> bool {
-    let (pods, nodes, ports, pool_ports) =
-        tokio::join!(caches.pods.synced(), caches.nodes.synced(), caches.ports.synced(), caches.pool_ports.synced());
-    pods && nodes && ports && pool_ports
+    let synced = tokio::join!(
+        caches.pods.synced(),
+        caches.nodes.synced(),
+        caches.ports.synced(),
+        caches.pool_ports.synced(),
+        caches.pools.synced()
+    );
+    synced == (true, true, true, true, true)
 }
 
 fn show(admin: &Admin, caches: &Caches, queues: &Queues) {
@@ -129,19 +260,71 @@ fn show(admin: &Admin, caches: &Caches, queues: &Queues) {
     admin.show(caches.nodes.clone(), queues.nodes.clone());
     admin.show(caches.ports.clone(), queues.ports.clone());
     admin.show(caches.pool_ports.clone(), queues.pool_ports.clone());
+    admin.show(caches.pools.clone(), queues.pools.clone());
     let ports = caches.ports.clone();
-    admin.count_waiting(move || {
+    admin.read_also(move |metrics| {
         let waits = |port: &Arc<kuryr_api::KuryrPort>| {
             let status = port.status.as_ref();
             port.metadata.deletion_timestamp.is_none()
                 && !status.is_some_and(|status| conditions::is_true(&status.conditions, conditions::ALLOCATED))
         };
-        ports.all().iter().filter(|port| waits(port)).count()
+        metrics.set_pods_waiting(ports.all().iter().filter(|port| waits(port)).count());
+    });
+    let pools = caches.pools.clone();
+    admin.read_also(move |metrics| {
+        let pools = pools.all();
+        let sum = |of: fn(&KuryrPoolStatus) -> u32| {
+            pools.iter().filter_map(|pool| pool.status.as_ref()).map(of).fold(0, u32::saturating_add)
+        };
+        metrics.set_pool_ports(&[
+            ("free", sum(|pool| pool.free)),
+            ("plugged", sum(|pool| pool.plugged)),
+            ("cooling", sum(|pool| pool.cooling_down)),
+            ("creating", sum(|pool| pool.creating)),
+            ("claimed", sum(|pool| pool.claimed)),
+        ]);
     });
 }
 
-/// Looks the configured subnets and groups up again, now and then.
-async fn refresh(context: Arc<Context>, caches: Caches, queues: Queues, stop: CancellationToken) {
+/// Has ports looked at that were refused for want of room, now that there may be some. They needn't wait any longer.
+async fn wake(context: Arc<Context>, queues: Queues, mut woken: Woken, stop: CancellationToken) {
+    while let Some(Some(name)) = stop.run_until_cancelled(woken.next()).await {
+        context.retries.hasten(&queue::key::<KuryrPoolPort>(&object_ref(None, &name)));
+        queues.pool_ports.add(None, &name);
+    }
+}
+
+/// Sweeps, once Neutron has said what the configured networks are: what is decided on memory alone removes nothing.
+async fn sweep(context: Arc<Context>, stop: CancellationToken) {
+    if stop.run_until_cancelled(context.networks.resolved()).await.is_some() {
+        sweep::run(context, stop).await;
+    }
+}
+
+/// What a standby knows of the configured networks may be old: the leader before it has looked since. Neutron is asked, and where
+/// it doesn't say at once, that leader's knowledge is taken.
+async fn renew(context: &Context, caches: &Caches) {
+    let refreshed = tokio::time::timeout(RENEWAL, context.networks.refresh(&context.settings)).await;
+    if !matches!(refreshed, Ok(Ok(_))) {
+        context.networks.take_over(&caches.pools.all());
+    }
+}
+
+/// Looks the configured subnets and groups up again, now and then. Work has begun with these.
+async fn refresh(
+    context: Arc<Context>,
+    caches: Caches,
+    queues: Queues,
+    began_with: Arc<Defaults>,
+    stop: CancellationToken,
+) {
+    if stop.run_until_cancelled(context.networks.resolved()).await.is_none() {
+        return;
+    }
+    if context.networks.defaults() != began_with {
+        tracing::info!("the configured subnets or security groups are others than was remembered");
+        queues.add_all(&caches);
+    }
     let period = Duration::from_secs(context.settings.controller.refresh_seconds.max(1));
     while !waited(period, &stop).await {
         match context.networks.refresh(&context.settings).await {
@@ -151,21 +334,12 @@ async fn refresh(context: Arc<Context>, caches: Caches, queues: Queues, stop: Ca
                 queues.add_all(&caches);
             }
             Err(error) => {
+                // Who doesn't answer says nothing about it.
+                if error.is_hopeless() {
+                    context.networks.set_wrong(true);
+                }
                 tracing::warn!(%error, "the configured networks could not be looked up again; what was known stays in force");
             }
-        }
-    }
-}
-
-/// Compares our ports with Neutron's list of them, now and then.
-async fn audit(context: Arc<Context>, stop: CancellationToken) {
-    let seconds = context.settings.controller.audit_seconds;
-    if seconds == 0 {
-        return stop.cancelled().await;
-    }
-    while !waited(Duration::from_secs(seconds), &stop).await {
-        if let Err(error) = pool_port::audit::audit(&context).await {
-            tracing::warn!(%error, "our ports could not be compared with Neutron's, trying again later");
         }
     }
 }

@@ -16,20 +16,47 @@ pub const ADDRESSES_EXHAUSTED: &str = "AddressesExhausted";
 pub const REFUSED: &str = "NeutronRefused";
 /// Neutron or Keystone doesn't answer as it should.
 pub const UNAVAILABLE: &str = "OpenStackUnavailable";
+/// Neutron went away while it made the port: another one is made.
+pub const HALF_MADE: &str = "NeutronPortHalfMade";
 /// The Neutron port is gone although its pod still uses it.
 pub const PORT_MISSING: &str = "NeutronPortMissing";
 /// The Neutron port lacks something that a pod needs.
 pub const UNUSABLE: &str = "NeutronPortUnusable";
+/// Condition `InSync`: the Neutron port is as Kuryr made it.
+pub const IN_SYNC: &str = "InSync";
+/// Condition `InSync`: Neutron couldn't bind the port to its node.
+pub const BINDING_FAILED: &str = "BindingFailed";
+/// Condition `InSync`: somebody changed the port in Neutron.
+pub const CHANGED: &str = "ChangedInNeutron";
+
+/// Condition `Filled`: a pool has its free ports.
+pub const FILLED: &str = "Filled";
+/// Condition `Filled`: free ports are being made.
+pub const FILLING: &str = "Filling";
+/// Condition `Filled`: the pool keeps nothing.
+pub const DRAINING: &str = "Draining";
+/// Condition `Filled`: free ports make room for pods that wait.
+pub const NO_ROOM: &str = "NoRoom";
+/// Condition `Active`: Neutron calls every port of the pod `ACTIVE`.
+pub const ACTIVE: &str = "Active";
+/// Condition `Active`: Neutron has called a port `ERROR` and doesn't any more.
+pub const NOT_ACTIVE: &str = "NotActiveYet";
+/// Condition `Active`: Neutron calls a port `ERROR`.
+pub const PORT_ERROR: &str = "NeutronPortError";
+
+/// Event only, on a Node: addresses were released without its word.
+pub const RELEASED: &str = "ReleasedWithoutNode";
 
 /// Event only: the API server refuses the pod's KuryrPort (a quota of objects, a webhook, a missing right).
 pub const REFUSED_BY_KUBERNETES: &str = "KuryrPortRefused";
 
 /// All reasons of a failure. The flag: a user or an operator can act on it, so an Event tells it on the pod.
-const FAILURES: [(&str, bool); 6] = [
+const FAILURES: [(&str, bool); 7] = [
     (QUOTA_EXCEEDED, true),
     (ADDRESSES_EXHAUSTED, true),
     (REFUSED, true),
     (UNAVAILABLE, false),
+    (HALF_MADE, false),
     (PORT_MISSING, true),
     (UNUSABLE, true),
 ];

@@ -1,17 +1,26 @@
-//! What must be known before work begins: a login, and the configured networks.
+//! What must be known before work begins: what the configured networks are. Neutron says it, or, while Keystone or Neutron doesn't
+//! answer, the KuryrPools remember it.
 
 use crate::{
     networks::{Networks, ResolveError},
+    runtime::cache::Cache,
     settings::Settings,
 };
+use kuryr_api::KuryrPool;
 use kuryr_core::{backoff::Backoff, error::Class};
-use kuryr_openstack::{Cloud, CloudConfig, Kind, Metrics, Neutron};
-use std::{future::Future, time::Duration};
+use kuryr_openstack::{Kind, Neutron};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// A stop signal came before the start was complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stopped;
+/// How long Keystone and Neutron have, from the start on, until it counts what the KuryrPools remember. One that works
+/// answers sooner.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two looks at what the KuryrPools remember: another controller may have written it.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Longest pause between two attempts to ask Keystone and Neutron.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Why the controller can't start: what a person has to change.
 #[derive(Debug, thiserror::Error)]
@@ -36,69 +45,82 @@ pub enum StartError {
     Crashed(String),
 }
 
-/// Logs in. Waits for a Keystone that doesn't answer; wrong credentials end the start.
-pub async fn log_in(
-    config: &CloudConfig,
-    settings: &kuryr_openstack::Settings,
-    metrics: &Metrics,
-    shutdown: &CancellationToken,
-) -> Result<Result<Cloud, StartError>, Stopped> {
-    let connect = || async {
-        let cloud = Cloud::connect(config.clone(), settings.clone(), metrics.clone()).await?;
-        // The first request shows whether the login is right.
-        cloud.project_id().await.map(|_| cloud)
-    };
-    let hopeless = |error: &kuryr_openstack::Error| {
-        let wrong = matches!(error.kind(), Kind::Unauthorized | Kind::BadRequest | Kind::NoEndpoint | Kind::Setup);
-        wrong || error.kind() == Kind::Forbidden
-    };
-    until_answered("Keystone", connect, hopeless, shutdown).await.map(|cloud| cloud.map_err(StartError::Login))
+impl StartError {
+    /// Whether OpenStack has answered, and trying again changes nothing.
+    fn is_hopeless(&self) -> bool {
+        match self {
+            Self::Login(error) => matches!(
+                error.kind(),
+                Kind::Unauthorized | Kind::Forbidden | Kind::BadRequest | Kind::NoEndpoint | Kind::Setup
+            ),
+            Self::Networks(error) => error.is_hopeless(),
+            Self::Listen { .. } | Self::Crashed(_) => true,
+        }
+    }
 }
 
-/// Looks the configured subnets and groups up. Waits for a Neutron that doesn't answer; a wrong name ends the start.
+/// Logs in and looks the configured subnets and groups up, until that has gone well once or `shutdown`. While nothing is known, a
+/// wrong login or name ends the start. Later it is told, and work goes on with what is remembered: pods get free ports meanwhile,
+/// and somebody may repair it.
+///
+/// # Errors
+/// What a person has to change before work can begin.
 pub async fn resolve(
     neutron: &Neutron,
+    networks: &Networks,
     settings: &Settings,
     shutdown: &CancellationToken,
-) -> Result<Result<Networks, StartError>, Stopped> {
-    let hopeless = |error: &ResolveError| match error {
-        ResolveError::Wrong { .. } => true,
-        ResolveError::OpenStack { source, .. } => {
-            matches!(source.kind(), Kind::Unauthorized | Kind::NoEndpoint | Kind::Setup)
-        }
-    };
-    let resolve = || Networks::resolve(neutron, settings);
-    until_answered("Neutron", resolve, hopeless, shutdown).await.map(|networks| networks.map_err(StartError::Networks))
-}
-
-/// Tries again until it works or is hopeless, with one line of log per try.
-async fn until_answered<T, E, F>(
-    service: &str,
-    mut attempt: impl FnMut() -> F,
-    hopeless: impl Fn(&E) -> bool,
-    shutdown: &CancellationToken,
-) -> Result<Result<T, E>, Stopped>
-where
-    E: std::fmt::Display,
-    F: Future<Output = Result<T, E>>,
-{
+) -> Result<(), StartError> {
     let mut failures = 0;
     loop {
         let result = tokio::select! {
-            result = attempt() => result,
-            () = shutdown.cancelled() => return Err(Stopped),
+            result = attempt(neutron, networks, settings) => result,
+            () = shutdown.cancelled() => return Ok(()),
         };
-        let error = match result {
-            Err(error) if !hopeless(&error) => error,
-            done => return Ok(done),
+        let Err(error) = result else {
+            tracing::info!(defaults = ?networks.defaults(), "the configured subnets and security groups are known");
+            return Ok(());
         };
         failures += 1;
         let wait = Backoff { first: Duration::from_secs(1), ..Backoff::of(Class::Transient) };
-        let wait = wait.delay(failures, fastrand::f64()).min(Duration::from_secs(30));
-        tracing::warn!(%error, retry_in_seconds = wait.as_secs(), "the start waits for {service}");
+        let wait = wait.delay(failures, fastrand::f64()).min(LONGEST_PAUSE);
+        let (hopeless, retry_in_seconds) = (error.is_hopeless(), wait.as_secs());
+        if hopeless && !networks.are_known() {
+            return Err(error);
+        }
+        networks.set_wrong(hopeless);
+        if hopeless {
+            tracing::error!(%error, retry_in_seconds, "login or configuration are wrong; what is remembered stays in force");
+        } else {
+            tracing::warn!(%error, retry_in_seconds, "OpenStack doesn't say yet what the configured subnets and security groups are");
+        }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = shutdown.cancelled() => return Err(Stopped),
+            () = shutdown.cancelled() => return Ok(()),
+        }
+    }
+}
+
+async fn attempt(neutron: &Neutron, networks: &Networks, settings: &Settings) -> Result<(), StartError> {
+    // Asked for by itself, because what it says of a wrong login is about the login and not about subnets.
+    neutron.project_id().await.map_err(StartError::Login)?;
+    Ok(networks.resolve(settings).await?)
+}
+
+/// Waits until it is known what ports are made of: Neutron has said it, or it had its time and the pools remember it.
+pub async fn known(networks: &Networks, pools: &Cache<KuryrPool>) {
+    let mut wait = PATIENCE.saturating_sub(networks.age());
+    while !networks.are_known() {
+        tokio::select! {
+            () = networks.resolved() => return,
+            () = tokio::time::sleep(wait) => wait = LOOK,
+        }
+        if networks.recall(&pools.all()) {
+            let defaults = networks.defaults();
+            tracing::warn!(
+                ?defaults,
+                "OpenStack doesn't answer: working with what the KuryrPools remember of the configured subnets and security groups"
+            );
         }
     }
 }

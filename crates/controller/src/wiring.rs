@@ -2,16 +2,20 @@
 
 use crate::{
     context::Context,
+    inventory::pool_of,
+    port_status,
     runtime::{
-        cache::{Cache, Feed, cache},
+        Kind,
+        cache::{Cache, cache},
         events::Events,
+        feed::Feed,
         metrics::Metrics,
         queue::{Inbox, Queue},
     },
 };
-use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeSpec, NodeStatus, Pod, PodSpec, PodStatus};
 use kube::{Client, ResourceExt};
-use kuryr_api::{ClaimKind, KuryrPoolPort, KuryrPort};
+use kuryr_api::{ClaimKind, KuryrPool, KuryrPoolPort, KuryrPort};
 use kuryr_core::names;
 use std::sync::Arc;
 
@@ -30,6 +34,8 @@ pub struct Caches {
     pub ports: Cache<KuryrPort>,
     /// Neutron ports.
     pub pool_ports: Cache<KuryrPoolPort>,
+    /// Levels of free ports.
+    pub pools: Cache<KuryrPool>,
 }
 
 /// The watches behind the caches.
@@ -42,6 +48,8 @@ pub struct Feeds {
     pub ports: Feed<KuryrPort>,
     /// Neutron ports.
     pub pool_ports: Feed<KuryrPoolPort>,
+    /// Levels of free ports.
+    pub pools: Feed<KuryrPool>,
 }
 
 /// The queues of all kinds.
@@ -55,6 +63,8 @@ pub struct Queues {
     pub ports: Queue<KuryrPort>,
     /// Neutron ports.
     pub pool_ports: Queue<KuryrPoolPort>,
+    /// Levels of free ports.
+    pub pools: Queue<KuryrPool>,
 }
 
 /// The ends of the queues from which the reconcilers take.
@@ -67,6 +77,8 @@ pub struct Inboxes {
     pub ports: Inbox<KuryrPort>,
     /// Neutron ports.
     pub pool_ports: Inbox<KuryrPoolPort>,
+    /// Levels of free ports.
+    pub pools: Inbox<KuryrPool>,
 }
 
 /// New queues, and their other ends.
@@ -75,18 +87,32 @@ pub fn queues() -> (Queues, Inboxes) {
     let (nodes, node_inbox) = Queue::new();
     let (ports, port_inbox) = Queue::new();
     let (pool_ports, pool_port_inbox) = Queue::new();
-    let inboxes = Inboxes { pods: pod_inbox, nodes: node_inbox, ports: port_inbox, pool_ports: pool_port_inbox };
-    (Queues { pods, nodes, ports, pool_ports }, inboxes)
+    let (pools, pool_inbox) = Queue::new();
+    let inboxes = Inboxes {
+        pods: pod_inbox,
+        nodes: node_inbox,
+        ports: port_inbox,
+        pool_ports: pool_port_inbox,
+        pools: pool_inbox,
+    };
+    (Queues { pods, nodes, ports, pool_ports, pools }, inboxes)
 }
 
 /// New caches, and the watches that fill them.
-pub fn caches(client: &Client, metrics: &Metrics, events: &Events) -> (Caches, Feeds) {
+pub fn caches(client: &Client, metrics: &Metrics, events: &Events, watch_seconds: u32) -> (Caches, Feeds) {
     let (pods, pod_feed) = cache(client, metrics, events, Some(PODS), prune_pod);
     let (nodes, node_feed) = cache(client, metrics, events, None, prune_node);
     let (ports, port_feed) = cache(client, metrics, events, None, |_| {});
     let (pool_ports, pool_port_feed) = cache(client, metrics, events, None, |_| {});
-    let feeds = Feeds { pods: pod_feed, nodes: node_feed, ports: port_feed, pool_ports: pool_port_feed };
-    (Caches { pods, nodes, ports, pool_ports }, feeds)
+    let (pools, pool_feed) = cache(client, metrics, events, None, |_| {});
+    let feeds = Feeds {
+        pods: pod_feed.lasting(watch_seconds),
+        nodes: node_feed.lasting(watch_seconds),
+        ports: port_feed.lasting(watch_seconds),
+        pool_ports: pool_port_feed.lasting(watch_seconds),
+        pools: pool_feed.lasting(watch_seconds),
+    };
+    (Caches { pods, nodes, ports, pool_ports, pools }, feeds)
 }
 
 /// Keeps what decisions read of a pod: who it is, where it is, whether it has ended.
@@ -102,32 +128,64 @@ fn prune_pod(pod: &mut Pod) {
     pod.status = pod.status.take().map(|status| PodStatus { phase: status.phase, ..PodStatus::default() });
 }
 
-/// Keeps what decisions read of a node: who it is.
+/// Keeps what decisions read of a node: who it is, whether it takes new pods, and whether it is ready.
 fn prune_node(node: &mut Node) {
     node.annotations_mut().clear();
     node.labels_mut().clear();
-    (node.spec, node.status) = (None, None);
+    node.spec = node.spec.take().map(|spec| NodeSpec { taints: spec.taints, ..NodeSpec::default() });
+    let ready = |condition: &NodeCondition| condition.type_ == "Ready";
+    node.status = node.status.take().map(|status| NodeStatus {
+        conditions: status.conditions.map(|all| all.into_iter().filter(ready).collect()),
+        ..NodeStatus::default()
+    });
 }
 
 impl Queues {
+    /// Work begins: everything that is there is looked at, and from now on every change.
+    pub fn begin(&self, caches: &Caches) {
+        begin(&self.pods, &caches.pods);
+        begin(&self.nodes, &caches.nodes);
+        begin(&self.ports, &caches.ports);
+        begin(&self.pool_ports, &caches.pool_ports);
+        begin(&self.pools, &caches.pools);
+    }
+
     /// Has everything looked at whose desired state follows from the configured networks.
     pub fn add_all(&self, caches: &Caches) {
         for port in caches.ports.all() {
-            self.ports.add(port.namespace().as_deref(), &port.name_any());
+            self.ports.look_over(port.namespace().as_deref(), &port.name_any());
         }
         for node in caches.nodes.all() {
-            self.nodes.add(None, &node.name_any());
+            self.nodes.look_over(None, &node.name_any());
         }
+        for pool in caches.pools.all() {
+            self.pools.look_over(None, &pool.name_any());
+        }
+    }
+
+    /// Number of objects of all kinds that wait to be looked at.
+    pub fn depth(&self) -> usize {
+        let (pods, nodes, ports) = (self.pods.depth(), self.nodes.depth(), self.ports.depth());
+        pods + nodes + ports + self.pool_ports.depth() + self.pools.depth()
+    }
+}
+
+fn begin<K: Kind>(queue: &Queue<K>, cache: &Cache<K>) {
+    queue.open();
+    for object in cache.all() {
+        queue.look_over(object.meta().namespace.as_deref(), &object.name_any());
     }
 }
 
 impl Feeds {
     /// Has each change start the reconciles that it concerns.
-    pub fn connect(&mut self, caches: &Caches, queues: &Queues, context: &Arc<Context>) {
+    pub fn connect(&mut self, caches: &Caches, context: &Arc<Context>) {
+        let queues = &context.queues;
         self.connect_pods(caches, queues, context);
-        self.connect_nodes(caches, queues);
-        self.connect_ports(queues);
+        self.connect_nodes(caches, queues, context.settings.nodes.patience().is_some());
+        self.connect_ports(queues, context);
         self.connect_pool_ports(queues, context);
+        self.connect_pools(queues, context);
     }
 
     fn connect_pods(&mut self, caches: &Caches, queues: &Queues, context: &Arc<Context>) {
@@ -145,16 +203,23 @@ impl Feeds {
         });
     }
 
-    fn connect_nodes(&mut self, caches: &Caches, queues: &Queues) {
+    fn connect_nodes(&mut self, caches: &Caches, queues: &Queues, silence_matters: bool) {
         let (queues, caches) = (queues.clone(), caches.clone());
         self.nodes.listen(move |node, gone| {
             let name = node.name_any();
             queues.nodes.add(None, &name);
+            for pool in caches.pools.all().into_iter().filter(|pool| pool.spec.node_name == name) {
+                queues.pools.add(None, &pool.name_any());
+            }
+            // Without its word its pods' claims that are being deleted may have to go.
+            let waits = |port: &KuryrPort| gone || port.metadata.deletion_timestamp.is_some();
+            if gone || silence_matters {
+                for port in caches.ports.all().into_iter().filter(|port| port.spec.node_name == name && waits(port)) {
+                    queues.ports.add(port.namespace().as_deref(), &port.name_any());
+                }
+            }
             if !gone {
                 return;
-            }
-            for port in caches.ports.all().into_iter().filter(|port| port.spec.node_name == name) {
-                queues.ports.add(port.namespace().as_deref(), &port.name_any());
             }
             for port in caches.pool_ports.all().into_iter().filter(|port| port.spec.node_name == name) {
                 queues.pool_ports.add(None, &port.name_any());
@@ -162,17 +227,26 @@ impl Feeds {
         });
     }
 
-    fn connect_ports(&mut self, queues: &Queues) {
-        let queues = queues.clone();
+    fn connect_ports(&mut self, queues: &Queues, context: &Arc<Context>) {
+        let (queues, inventory, context) = (queues.clone(), context.inventory.clone(), context.clone());
         self.ports.listen(move |port, gone| {
-            let namespace = port.namespace();
-            queues.ports.add(namespace.as_deref(), &port.name_any());
+            let (namespace, name, uid) = (port.namespace(), port.name_any(), port.uid().unwrap_or_default());
+            queues.ports.add(namespace.as_deref(), &name);
+            if !gone && port_status::waits(port) {
+                context.waiting.add(namespace.as_deref(), &name);
+            }
+            let held = inventory.held_by(&uid, port.spec.interfaces.iter().map(|interface| interface.name.as_str()));
             if gone {
                 // Deleted by hand: a pod that lives gets another one.
                 queues.pods.add(namespace.as_deref(), &port.spec.pod_name);
-                for interface in &port.spec.interfaces {
-                    let uid = port.uid().unwrap_or_default();
-                    queues.pool_ports.add(None, &names::pool_port(&port.spec.node_name, &uid, &interface.name));
+                if let Some(pool) = inventory.served(&(namespace.unwrap_or_default(), name)) {
+                    queues.pools.add(None, &pool);
+                }
+            }
+            // A claim that has settled on one port leaves the others.
+            if gone || held.len() > port.spec.interfaces.len() {
+                for name in held {
+                    queues.pool_ports.add(None, &name);
                 }
             }
         });
@@ -181,7 +255,13 @@ impl Feeds {
     fn connect_pool_ports(&mut self, queues: &Queues, context: &Arc<Context>) {
         let (queues, context) = (queues.clone(), context.clone());
         self.pool_ports.listen(move |port, gone| {
+            if gone {
+                context.inventory.remove(port);
+            } else {
+                context.inventory.put(port);
+            }
             queues.pool_ports.add(None, &port.name_any());
+            queues.pools.add(None, &pool_of(port));
             match &port.spec.claim_ref {
                 Some(claim) if claim.kind == ClaimKind::KuryrPort => {
                     queues.ports.add(claim.namespace.as_deref(), &claim.name);
@@ -195,6 +275,20 @@ impl Feeds {
             // A node's own port that is gone, or is missing in Neutron, is made anew.
             if port.owner_references().iter().any(|owner| owner.kind == "Node") {
                 queues.nodes.add(None, &port.spec.node_name);
+            }
+        });
+    }
+
+    fn connect_pools(&mut self, queues: &Queues, context: &Arc<Context>) {
+        let (queues, inventory) = (queues.clone(), context.inventory.clone());
+        self.pools.listen(move |pool, gone| {
+            let name = pool.name_any();
+            queues.pools.add(None, &name);
+            if gone {
+                // Its ports have it made again, or go.
+                for port in inventory.members(&name) {
+                    queues.pool_ports.add(None, &port);
+                }
             }
         });
     }

@@ -1,18 +1,25 @@
-//! The controller on a real API server and a real Neutron, with faults in between.
+//! The controller on a real API server and a cloud in memory: crashes, lost answers, old views, two controllers, quota.
 //!
-//! `cargo xtask test` runs them in the lab. By hand: `cargo xtask lab up`, then
-//! `CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="nsenter --net=/run/netns/kuryr-control" cargo test -p kuryr-controller
-//! --features lab --test integration -- --test-threads=1`
+//! `cargo xtask test integration` runs them. By hand, as root: `cargo test -p kuryr-controller --features lab --test integration`;
+//! the programs come from the lab's cache (`cargo xtask lab up` fills it), a running lab is neither needed nor touched.
 //!
-//! Each test starts the controller in its own process, with a Node, a namespace and a cluster name of its own. The tests play
-//! the node's daemon. No other Kuryr may run in the cluster: it would work on the same objects.
+//! The tests share one API server, which begins and ends with their process, in a network namespace of its own. Each has a
+//! world of its own in it: a namespace, nodes, a cluster name, a cloud, and controllers that see nothing else. So they can run
+//! at the same time. The tests play the nodes' daemons.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod integration {
+    mod burst;
+    mod crash;
     mod faults;
-    mod fixture;
+    mod harness;
+    mod leader;
     mod lifecycle;
-    mod proxy;
+    mod outage;
+    mod pools;
+    mod random;
     mod start;
+    mod sweep;
+    mod views;
 }

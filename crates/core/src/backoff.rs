@@ -41,6 +41,23 @@ impl Backoff {
     }
 }
 
+/// How often something is asked that will be answered some day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// The pause while there are answers.
+    pub first: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+}
+
+impl Pace {
+    /// The pause after this one: the first one again after news, else twice as long, up to the longest.
+    #[must_use]
+    pub fn next(self, pause: Duration, news: bool) -> Duration {
+        if news { self.first } else { pause.saturating_mul(2).clamp(self.first, self.longest) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +87,17 @@ mod tests {
         let backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(5) };
         let delays = [1, 2, 3, 4].map(|failures| backoff.delay(failures, 1.0).as_secs());
         assert_eq!(delays, [1, 2, 4, 5]);
+    }
+
+    #[test]
+    fn a_pause_doubles_without_news() {
+        let pace = Pace { first: Duration::from_millis(100), longest: Duration::from_millis(350) };
+        let mut pause = pace.first;
+        let mut pauses = Vec::new();
+        for news in [false, false, false, true, false] {
+            pause = pace.next(pause, news);
+            pauses.push(pause.as_millis());
+        }
+        assert_eq!(pauses, [200, 350, 350, 100, 200]);
     }
 }

@@ -7,6 +7,9 @@ pub enum Claimant {
     Holds,
     /// It exists, but gives the port up as soon as somebody deletes the port (a node's own port).
     Yields,
+    /// It exists and has settled on another port, which it never leaves: this one was claimed besides, by a controller that
+    /// didn't know of the other, or while the other one was slow to come. Nobody has ever used it by this claim.
+    Superseded,
     /// The API server itself, not only a cache, has said that it doesn't exist.
     Gone,
 }
@@ -29,8 +32,11 @@ pub enum Step {
     Keep,
     /// Somebody deleted the port while its claimant uses it: it stays as it is until the claimant is gone.
     AwaitClaimant,
-    /// Clear the claim: the port becomes free.
-    Release,
+    /// Clear the claim: the port becomes free. After a claimant that may have used it, it cools down first.
+    Release {
+        /// A pod may have had the port's address.
+        used: bool,
+    },
     /// Delete the port's object. The finalizer holds it until the port is destroyed.
     Delete,
     /// Delete the port in Neutron, then take the finalizer off.
@@ -42,7 +48,8 @@ impl PortFacts {
     #[must_use]
     pub fn step(&self) -> Step {
         match (self.claimant, self.deleting) {
-            (Some(Claimant::Gone), _) | (Some(Claimant::Yields), true) => Step::Release,
+            (Some(Claimant::Gone), _) | (Some(Claimant::Yields), true) => Step::Release { used: true },
+            (Some(Claimant::Superseded), _) => Step::Release { used: false },
             (Some(Claimant::Holds), true) => Step::AwaitClaimant,
             (Some(_), false) => Step::Keep,
             (None, true) => Step::Destroy,
@@ -50,6 +57,25 @@ impl PortFacts {
             (None, false) => Step::Delete,
         }
     }
+}
+
+/// One port that is claimed for an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// It exists in Neutron, with the groups that the claim wants.
+    pub usable: bool,
+}
+
+/// Which of the ports that are claimed for an interface the claim settles on. The one that it has settled on stays, because a
+/// pod may use it; else one that can be used now, else any, of several the first by name: every controller that decides on the
+/// same state comes to the same result.
+#[must_use]
+pub fn settled<'a>(recorded: Option<&str>, held: &[Held<'a>]) -> Option<&'a str> {
+    let first = |usable| held.iter().filter(|port| port.usable == usable).map(|port| port.name).min();
+    let known = held.iter().map(|port| port.name).find(|name| Some(*name) == recorded);
+    known.or_else(|| first(true)).or_else(|| first(false))
 }
 
 /// Which of several Neutron ports that carry the same owner mark stays: what a lost answer and a repeated request may leave
@@ -81,7 +107,7 @@ mod tests {
     fn apply(facts: &mut PortFacts) -> bool {
         match facts.step() {
             Step::Keep | Step::AwaitClaimant => {}
-            Step::Release => facts.claimant = None,
+            Step::Release { .. } => facts.claimant = None,
             Step::Delete => facts.deleting = true,
             Step::Destroy => return true,
         }
@@ -135,6 +161,25 @@ mod tests {
             prop_assert_eq!(kept, known.or(found.first().copied()), "sorted: the first is the smallest");
             let reversed: Vec<&str> = found.iter().rev().copied().collect();
             prop_assert_eq!(survivor(known, &reversed), kept, "whatever the order");
+        }
+    }
+
+    #[test]
+    fn a_claim_settles_on_one_port_and_never_leaves_it() {
+        let held =
+            [Held { name: "b", usable: false }, Held { name: "d", usable: true }, Held { name: "c", usable: true }];
+        assert_eq!(settled(None, &held), Some("c"));
+        assert_eq!(settled(Some("b"), &held), Some("b"));
+        assert_eq!(settled(Some("gone"), &held), Some("c"));
+        assert_eq!(settled(None, &held[..1]), Some("b"));
+        assert_eq!(settled(None, &[]), None);
+    }
+
+    #[test]
+    fn a_superseded_port_was_never_used() {
+        for deleting in [false, true] {
+            let facts = PortFacts { claimant: Some(Claimant::Superseded), deleting, kept_when_free: true };
+            assert_eq!(facts.step(), Step::Release { used: false });
         }
     }
 

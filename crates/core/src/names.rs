@@ -61,10 +61,32 @@ pub fn pool_port(node: &str, claimant_uid: &str, interface: &str) -> String {
     with_suffix(node, &digest(&[claimant_uid, interface], 10))
 }
 
+/// Name of the KuryrPool of a node's free ports on these subnets of a network. It is a function of what is pooled, so that two
+/// controllers make one pool.
+#[must_use]
+pub fn pool(node: &str, network: &str, subnets: &[String]) -> String {
+    let parts: Vec<&str> = [network].into_iter().chain(subnets.iter().map(String::as_str)).collect();
+    with_suffix(node, &digest(&parts, 10))
+}
+
+/// Fingerprint of a text that is long, or not everybody's business: equal for equal texts only.
+#[must_use]
+pub fn fingerprint(text: &str) -> String {
+    digest(&[text], 32)
+}
+
 /// Name of the host's end of the interface `interface` of sandbox `container_id`: DEL finds it without any lookup.
 #[must_use]
 pub fn host_interface(container_id: &str, interface: &str) -> String {
     let digest = digest(&[container_id, interface], MAX_INTERFACE_NAME - HOST_INTERFACE_PREFIX.len());
+    format!("{HOST_INTERFACE_PREFIX}{digest}")
+}
+
+/// Name of the host's end of a port that a node holds ready. A device of an earlier hold of the same port has another
+/// `nonce`, so the switch never takes the one for the other.
+#[must_use]
+pub fn held_interface(port_id: &str, nonce: u64) -> String {
+    let digest = digest(&["held", port_id, &nonce.to_string()], MAX_INTERFACE_NAME - HOST_INTERFACE_PREFIX.len());
     format!("{HOST_INTERFACE_PREFIX}{digest}")
 }
 
@@ -125,6 +147,8 @@ mod tests {
         fn interface_names_fit_the_kernel(container in "[a-f0-9]{64}", interface in "[a-z0-9.]{1,15}") {
             prop_assert_eq!(host_interface(&container, &interface).len(), MAX_INTERFACE_NAME);
             prop_assert!(host_interface(&container, &interface).starts_with(HOST_INTERFACE_PREFIX));
+            prop_assert_eq!(held_interface(&container, 1).len(), MAX_INTERFACE_NAME);
+            prop_assert!(held_interface(&container, 1).starts_with(HOST_INTERFACE_PREFIX));
         }
 
         #[test]
@@ -150,5 +174,6 @@ mod tests {
         assert_ne!(kuryr_port("web-0", "1"), kuryr_port("web-0", "2"));
         assert_ne!(pool_port("node1", "1", "eth0"), pool_port("node1", "1", "eth1"));
         assert_ne!(pool_port("node1", "1", "eth0"), pool_port("node1", "1e", "th0"));
+        assert_ne!(held_interface("port", 1), held_interface("port", 2));
     }
 }

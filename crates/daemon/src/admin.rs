@@ -96,9 +96,17 @@ async fn state(State(admin): State<Arc<Admin>>) -> Json<Value> {
             .collect(),
         Err(error) => json!({"error": error.to_string()}),
     };
+    let held = match node.switch.driver.held().await {
+        Ok(held) => held
+            .iter()
+            .map(|h| json!({"neutronPort": h.spec.port_id, "hostInterface": h.host_interface, "ready": h.ready, "error": h.error}))
+            .collect(),
+        Err(error) => json!({"error": error.to_string()}),
+    };
     Json(json!({
-        "node": node.settings.node_name, "addsInFlight": node.in_flight.adds(), "kuryrPorts": ports,
-        "attached": attached, "pods": node.caches.pods.len(), "unsynced": node.caches.unsynced(),
+        "node": node.settings.node_name, "kuryrPorts": ports,
+        "addsInFlight": node.in_flight.adds(), "addsPlugging": node.in_flight.plugging(),
+        "attached": attached, "held": held, "pods": node.caches.pods.len(), "unsynced": node.caches.unsynced(),
         "duties": admin.beats.iter().map(|beat| json!({"duty": beat.duty, "idleSeconds": beat.age().as_secs()}))
             .collect::<Vec<_>>(),
     }))

@@ -1,10 +1,12 @@
-//! What the daemon knows of the API: one watch each for the node's KuryrPorts, KuryrPoolPorts and pods.
+//! What the daemon knows of the API: one watch each for the node's KuryrPorts, KuryrPoolPorts, KuryrPools and pods.
 
-use crate::{decide::PodSight, metrics::Metrics};
+use crate::{decide::PodSight, metrics::Metrics, settings::Settings};
 use futures::{Stream, StreamExt};
+use http::Request;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client,
+    client::Body,
     core::{DeserializeGuard, PartialObjectMeta},
     runtime::{
         WatchStreamExt,
@@ -12,7 +14,7 @@ use kube::{
         watcher,
     },
 };
-use kuryr_api::{KuryrPoolPort, KuryrPort};
+use kuryr_api::{KuryrPool, KuryrPoolPort, KuryrPort, pulse::Pulse};
 use kuryr_cni::PodArgs;
 use std::{collections::BTreeMap, hash::Hash, sync::Arc};
 use tokio::{
@@ -25,13 +27,12 @@ use tokio_util::sync::CancellationToken;
 /// Annotation on the mirror of a static pod. Its value is the uid by which the kubelet knows the pod.
 pub const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
-/// How long one watch request lasts, in seconds. A connection that died without a word is noticed 5 s later at most.
-const WATCH_SECONDS: u32 = 45;
-
 /// A KuryrPort, or what is left of one that can't be read.
 pub type GuardedPort = DeserializeGuard<KuryrPort>;
 /// A KuryrPoolPort, or what is left of one that can't be read.
 pub type GuardedPoolPort = DeserializeGuard<KuryrPoolPort>;
+/// A KuryrPool, or what is left of one that can't be read.
+pub type GuardedPool = DeserializeGuard<KuryrPool>;
 /// A pod without its spec and status: the daemon of a full node has a hundred of them.
 pub type PodMeta = PartialObjectMeta<Pod>;
 
@@ -42,6 +43,8 @@ pub struct Caches {
     pub ports: Store<GuardedPort>,
     /// The KuryrPoolPorts of this node.
     pub pool_ports: Store<GuardedPoolPort>,
+    /// The KuryrPools of this node.
+    pub pools: Store<GuardedPool>,
     /// The pods of this node.
     pub pods: Store<PodMeta>,
     synced: watch::Receiver<Synced>,
@@ -52,6 +55,7 @@ pub struct Caches {
 struct Synced {
     ports: bool,
     pool_ports: bool,
+    pools: bool,
     pods: bool,
 }
 
@@ -69,15 +73,24 @@ impl Caches {
     #[must_use]
     pub fn start(
         client: &Client,
-        node: &str,
+        settings: &Settings,
         metrics: &Arc<Metrics>,
         changed: &watch::Sender<()>,
         shutdown: &CancellationToken,
         tasks: &mut JoinSet<()>,
     ) -> Self {
-        let config = watcher::Config::default().fields(&format!("spec.nodeName={node}")).timeout(WATCH_SECONDS);
+        let of_node = format!("spec.nodeName={}", settings.node_name);
+        // kube gives up a connection that is silent for 5 s longer.
+        let config = watcher::Config::default().fields(&of_node).timeout(settings.timeouts.watch_seconds);
+        let limit = settings.timeouts.api();
+        let heard = |kind| {
+            let pulse = Pulse::default();
+            metrics.watch(kind, pulse.clone());
+            pulse.of(&prompt(client, limit))
+        };
         let (ports, write_ports) = reflector::store();
         let (pool_ports, write_pool_ports) = reflector::store();
+        let (pools, write_pools) = reflector::store();
         let (pods, write_pods) = reflector::store();
         let (tell_synced, synced) = watch::channel(Synced::default());
         let follower = Follower {
@@ -86,16 +99,24 @@ impl Caches {
             synced: tell_synced,
             shutdown: shutdown.clone(),
         };
-        let stream = watcher(Api::<GuardedPort>::all(client.clone()), config.clone());
+        let stream = watcher(Api::<GuardedPort>::all(heard("KuryrPort")), config.clone());
         tasks.spawn(follower.clone().follow("KuryrPort", stream, write_ports, |all| all.ports = true));
-        let stream = watcher(Api::<GuardedPoolPort>::all(client.clone()), config.clone());
+        let stream = watcher(Api::<GuardedPoolPort>::all(heard("KuryrPoolPort")), config.clone());
         tasks.spawn(follower.clone().follow("KuryrPoolPort", stream, write_pool_ports, |all| all.pool_ports = true));
-        let stream = watcher(Api::<PodMeta>::all(client.clone()), config);
+        let stream = watcher(Api::<GuardedPool>::all(heard("KuryrPool")), config.clone());
+        tasks.spawn(follower.clone().follow("KuryrPool", stream, write_pools, |all| all.pools = true));
+        let stream = watcher(Api::<PodMeta>::all(heard("Pod")), config);
         tasks.spawn(follower.follow("Pod", stream, write_pods, |all| all.pods = true));
-        Self { ports, pool_ports, pods, synced }
+        Self { ports, pool_ports, pools, pods, synced }
     }
 
-    /// The kinds whose cache doesn't hold a complete list yet.
+    /// Whether the cache of KuryrPools holds a complete list. No pod needs it.
+    #[must_use]
+    pub fn pools_synced(&self) -> bool {
+        self.synced.borrow().pools
+    }
+
+    /// The kinds that serving pods needs and whose cache doesn't hold a complete list yet.
     #[must_use]
     pub fn unsynced(&self) -> Vec<&'static str> {
         let synced = *self.synced.borrow();
@@ -125,6 +146,20 @@ impl Caches {
             .get(&ObjectRef::new(name).within(namespace))
             .is_some_and(|pod| pod.metadata.uid.as_deref() == Some(uid) || mirrored(&pod).is_some())
     }
+}
+
+/// The same client, which gives up a request whose answer doesn't begin in time. The end of a list or watch has other limits; but
+/// a request that goes by a connection that died without a word would else wait as long as a silent watch may.
+fn prompt(client: &Client, limit: Duration) -> Client {
+    let (inner, namespace) = (client.clone(), client.default_namespace().to_owned());
+    let send = move |request: Request<Body>| {
+        let inner = inner.clone();
+        async move {
+            let late = || kube::Error::Service(format!("no answer within {} s", limit.as_secs()).into());
+            tokio::time::timeout(limit, inner.send(request)).await.unwrap_or_else(|_| Err(late()))
+        }
+    };
+    Client::new(tower::service_fn(send), namespace)
 }
 
 /// The uid by which the kubelet knows the static pod that `pod` mirrors.
@@ -179,7 +214,6 @@ impl Follower {
                     if matches!(event, watcher::Event::InitDone) {
                         self.synced.send_modify(mark);
                     }
-                    self.metrics.watch_event(kind);
                     self.changed.send_replace(());
                 }
                 Err(error) => {

@@ -1,11 +1,15 @@
 //! The CNI calls that are being served.
 
 use kuryr_cni::PodArgs;
+use kuryr_core::pool::Starts;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
-use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::{
+    sync::{OwnedMutexGuard, watch},
+    time::{Duration, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 /// The table of calls in flight. Cheap to clone.
@@ -16,12 +20,15 @@ use tokio_util::sync::CancellationToken;
 pub struct InFlight {
     table: Arc<Mutex<Table>>,
     changed: watch::Sender<()>,
+    began: Instant,
 }
 
 #[derive(Default)]
 struct Table {
     next: u64,
     adds: HashMap<u64, Entry>,
+    /// The pods that got a port, and whose ADDs the node had worked for.
+    starts: Starts,
     sandboxes: HashMap<String, Weak<tokio::sync::Mutex<()>>>,
 }
 
@@ -34,7 +41,21 @@ impl Table {
     }
 }
 
+/// How far an ADD is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It waits for its KuryrPort, for minutes if need be. Nothing on the node is its own.
+    Claim,
+    /// The node works on its interface.
+    Plug,
+    /// Its interface is on record, and becomes ready.
+    Ready,
+}
+
 struct Entry {
+    stage: Stage,
+    /// Since when it is so far.
+    since: Instant,
     container_id: String,
     namespace: String,
     name: String,
@@ -55,7 +76,7 @@ impl InFlight {
     /// An empty table. `changed` is notified when an ADD leaves.
     #[must_use]
     pub fn new(changed: watch::Sender<()>) -> Self {
-        Self { table: Arc::default(), changed }
+        Self { table: Arc::default(), changed, began: Instant::now() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -71,6 +92,8 @@ impl InFlight {
         table.next += 1;
         let id = table.next;
         let entry = Entry {
+            stage: Stage::Claim,
+            since: Instant::now(),
             container_id: container_id.to_owned(),
             namespace: pod.namespace.clone(),
             name: pod.name.clone(),
@@ -124,6 +147,34 @@ impl InFlight {
     pub fn adds(&self) -> usize {
         self.table().adds.len()
     }
+
+    /// For how many of them the node works: what is half-made on it may be theirs.
+    #[must_use]
+    pub fn plugging(&self) -> usize {
+        self.table().adds.values().filter(|add| add.stage == Stage::Plug).count()
+    }
+
+    /// Whether an ADD would be slowed down by other work of the node and its dataplane: it is plugging, or has been becoming
+    /// ready for less than `patience`. One that takes longer waits for something that isn't there.
+    #[must_use]
+    pub fn hurried(&self, patience: Duration) -> bool {
+        self.table().adds.values().any(|add| match add.stage {
+            Stage::Claim => false,
+            Stage::Plug => true,
+            Stage::Ready => add.since.elapsed() < patience,
+        })
+    }
+
+    /// A pod has a port: its ADD comes now, if it isn't there yet.
+    pub fn pod_starts(&self) {
+        self.table().starts.one_more(self.began.elapsed());
+    }
+
+    /// Whether pods that got their interface a moment ago are starting, and what isn't urgent waits.
+    #[must_use]
+    pub fn starting(&self) -> bool {
+        !self.table().starts.calm_in(self.began.elapsed()).is_zero()
+    }
 }
 
 impl Adding {
@@ -139,6 +190,13 @@ impl Adding {
         table.older_sandboxes(self.id).for_each(|other| other.cancel.cancel());
     }
 
+    /// The ADD is so far now.
+    pub fn reached(&self, stage: Stage) {
+        if let Some(add) = self.all.table().adds.get_mut(&self.id) {
+            (add.stage, add.since) = (stage, Instant::now());
+        }
+    }
+
     /// Whether ADDs that [`Adding::is_for`] has ended are still in the table, taking themselves apart.
     #[must_use]
     pub fn has_older(&self) -> bool {
@@ -148,7 +206,11 @@ impl Adding {
 
 impl Drop for Adding {
     fn drop(&mut self) {
-        self.all.table().adds.remove(&self.id);
+        let mut table = self.all.table();
+        if table.adds.remove(&self.id).is_some_and(|add| add.stage != Stage::Claim) {
+            table.starts.one_more(self.all.began.elapsed());
+        }
+        drop(table);
         self.all.changed.send_replace(());
     }
 }
@@ -214,6 +276,29 @@ mod tests {
         drop((old, again));
         assert!(!new.has_older());
         assert!(!new.cancel.is_cancelled() && !other.cancel.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_an_add_that_the_node_works_for_keeps_others_back() {
+        let (all, patience) = (table(), Duration::from_secs(10));
+        let (add, waiting) = (all.begin("a", &pod("web-0")), all.begin("b", &pod("web-1")));
+        assert_eq!((all.adds(), all.plugging(), all.hurried(patience)), (2, 0, false));
+        add.reached(Stage::Plug);
+        assert_eq!((all.plugging(), all.hurried(patience)), (1, true));
+        tokio::time::sleep(patience * 2).await;
+        assert!(all.hurried(patience), "it is at work, however long that takes");
+        add.reached(Stage::Ready);
+        assert_eq!((all.plugging(), all.hurried(patience)), (0, true));
+        tokio::time::sleep(patience).await;
+        assert_eq!((all.plugging(), all.hurried(patience)), (0, false), "its dataplane doesn't answer");
+        add.reached(Stage::Plug);
+        assert!(all.hurried(patience));
+        drop(add);
+        assert_eq!((all.adds(), all.plugging(), all.hurried(patience)), (1, 0, false));
+        assert!(all.starting());
+        tokio::time::sleep(patience).await;
+        drop(waiting);
+        assert!(!all.starting(), "one that waited in vain starts no pod");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod admin;
 mod caches;
 mod cni;
 pub mod decide;
+pub mod decide_hold;
 mod duty;
 mod in_flight;
 mod metrics;
@@ -18,10 +19,10 @@ mod switch;
 
 pub use server::SocketError;
 pub use settings::{InvalidSetting, Settings, Timeouts};
-pub use switch::{HostPort, Switch, SwitchError};
+pub use switch::{Switch, SwitchError};
 
 use caches::Caches;
-use duty::{confirm::Confirm, host_port::HostPortDuty, repair::Repair, report::Report};
+use duty::{confirm::Confirm, hold::Hold, host_port::HostPortDuty, repair::Repair, report::Report};
 use in_flight::InFlight;
 use kube::Client;
 use metrics::Metrics;
@@ -73,7 +74,7 @@ pub enum Error {
 /// When it can't start, or a part of it fails for good. The API server or the switch being away is neither.
 pub async fn run(settings: Settings, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
     settings.validate()?;
-    let switch = Switch::open_vswitch(&settings.ovsdb, &settings.bridge, &settings.node_port)?;
+    let switch = Switch::open_vswitch(&settings)?;
     run_with(settings, client, switch, shutdown).await
 }
 
@@ -100,6 +101,7 @@ pub async fn run_with(
         duty::start(Confirm, &node, &stop_parts, &mut parts),
         duty::start(Report::default(), &node, &stop_parts, &mut parts),
         duty::start(HostPortDuty, &node, &stop_parts, &mut parts),
+        duty::start(Hold::default(), &node, &stop_parts, &mut parts),
     ];
     let admin = admin::Admin { node: Arc::clone(&node), beats };
     let mut admin = AbortOnDropHandle::new(tokio::spawn(admin::serve(admin_listener, admin, stop_parts.clone())));
@@ -153,7 +155,7 @@ fn assemble(
 ) -> Arc<Node> {
     let metrics = Arc::new(Metrics::default());
     let changed = watch::Sender::new(());
-    let caches = Caches::start(&client, &settings.node_name, &metrics, &changed, stop, parts);
+    let caches = Caches::start(&client, &settings, &metrics, &changed, stop, parts);
     let (mut live, tell, stopped) = (switch.live.clone(), changed.clone(), stop.clone());
     parts.spawn(async move {
         while let Some(Ok(())) = stopped.run_until_cancelled(live.changed()).await {

@@ -1,5 +1,6 @@
 //! The daemon's metrics. Every label has a small, fixed set of values.
 
+use kuryr_api::pulse::Pulse;
 use kuryr_cni::Command;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -16,7 +17,7 @@ use std::{
     fmt,
     sync::{Mutex, PoisonError, atomic::AtomicU64},
 };
-use tokio::time::{Duration, Instant};
+use tokio::time::Duration;
 
 /// From a millisecond to two minutes.
 const BUCKETS: [f64; 16] =
@@ -53,6 +54,11 @@ struct DutyLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WayLabel {
+    way: &'static str,
 }
 
 #[derive(Clone)]
@@ -95,14 +101,17 @@ pub struct Metrics {
     call_seconds: Family<CommandLabel, Histogram, Seconds>,
     add_seconds: Family<PhaseLabel, Histogram, Seconds>,
     watch_errors: Family<KindLabel, Counter>,
-    watch_age: Family<KindLabel, Gauge<f64, AtomicU64>>,
-    last_event: Mutex<BTreeMap<&'static str, Instant>>,
+    watch_silence: Family<KindLabel, Gauge<f64, AtomicU64>>,
+    watches: Mutex<BTreeMap<&'static str, Pulse>>,
     duties: Family<DutyLabels, Counter>,
     repaired: Family<ReasonLabel, Counter>,
+    plugged: Family<WayLabel, Counter>,
     /// ADDs in flight.
     pub adds: Gauge,
     /// Interfaces on record.
     pub attached: Gauge,
+    /// Free ports that are held ready.
+    pub held: Gauge,
     /// KuryrPorts that say `Plugged` without an interface.
     pub missing: Gauge,
 }
@@ -115,12 +124,14 @@ impl Default for Metrics {
             call_seconds: Family::new_with_constructor(Seconds),
             add_seconds: Family::new_with_constructor(Seconds),
             watch_errors: Family::default(),
-            watch_age: Family::default(),
-            last_event: Mutex::default(),
+            watch_silence: Family::default(),
+            watches: Mutex::default(),
             duties: Family::default(),
             repaired: Family::default(),
             adds: Gauge::default(),
             attached: Gauge::default(),
+            held: Gauge::default(),
+            plugged: Family::default(),
             missing: Gauge::default(),
         };
         all.register();
@@ -136,10 +147,13 @@ impl Metrics {
         r.register("cni_add_phase_seconds", "Time of a successful ADD by phase", self.add_seconds.clone());
         r.register("cni_adds_in_flight", "ADDs that are being served", self.adds.clone());
         r.register("watch_errors", "Failures of a watch", self.watch_errors.clone());
-        r.register("watch_age_seconds", "Time since the last event of a watch", self.watch_age.clone());
+        let help = "Time since the watch last said anything: a change, a bookmark, the beginning of a request";
+        r.register("watch_silence_seconds", help, self.watch_silence.clone());
         r.register("daemon_duty", "Actions of the daemon's duties by outcome", self.duties.clone());
         r.register("daemon_repaired", "Leftovers removed from the node by reason", self.repaired.clone());
         r.register("daemon_attached_interfaces", "Interfaces of pods on this node", self.attached.clone());
+        r.register("daemon_held_ports", "Free ports that are connected, ready for a pod", self.held.clone());
+        r.register("daemon_plugged", "Interfaces plugged, by whether the port was held ready", self.plugged.clone());
         r.register("daemon_missing_interfaces", "KuryrPorts whose interface is missing", self.missing.clone());
     }
 
@@ -155,9 +169,9 @@ impl Metrics {
         self.add_seconds.get_or_create(&PhaseLabel { phase: phase.as_str() }).observe(took.as_secs_f64());
     }
 
-    /// A watch gave an event.
-    pub fn watch_event(&self, kind: &'static str) {
-        self.last_event.lock().unwrap_or_else(PoisonError::into_inner).insert(kind, Instant::now());
+    /// The watch of `kind` is what `pulse` listens to.
+    pub fn watch(&self, kind: &'static str, pulse: Pulse) {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner).insert(kind, pulse);
     }
 
     /// A watch failed.
@@ -175,13 +189,20 @@ impl Metrics {
         self.repaired.get_or_create(&ReasonLabel { reason }).inc();
     }
 
+    /// An interface was plugged.
+    pub fn plugged(&self, was_held: bool) {
+        self.plugged.get_or_create(&WayLabel { way: if was_held { "held" } else { "made" } }).inc();
+    }
+
     /// All metrics in the text format.
     ///
     /// # Errors
     /// When a metric can't be written as text.
     pub fn render(&self) -> Result<String, fmt::Error> {
-        for (kind, at) in self.last_event.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            self.watch_age.get_or_create(&KindLabel { kind }).set(at.elapsed().as_secs_f64());
+        for (kind, pulse) in self.watches.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if let Some(silence) = pulse.silence() {
+                self.watch_silence.get_or_create(&KindLabel { kind }).set(silence.as_secs_f64());
+            }
         }
         let mut out = String::new();
         text::encode(&mut out, &self.registry)?;
@@ -198,21 +219,23 @@ mod tests {
         let metrics = Metrics::default();
         metrics.call(Command::Add, 11, Duration::from_millis(3));
         metrics.phase(Phase::Plug, Duration::from_millis(20));
-        metrics.watch_event("Pod");
+        metrics.watch("Pod", Pulse::default());
         metrics.watch_error("Pod");
         metrics.duty("confirm", "done");
         metrics.repaired("no_namespace");
+        metrics.plugged(true);
         let text = metrics.render().unwrap();
         for line in [
             r#"kuryr_cni_calls_total{command="ADD",code="11"} 1"#,
             r#"kuryr_cni_call_seconds_bucket{le="0.005",command="ADD"} 1"#,
             r#"kuryr_cni_add_phase_seconds_count{phase="plug"} 1"#,
             r#"kuryr_watch_errors_total{kind="Pod"} 1"#,
-            r#"kuryr_watch_age_seconds{kind="Pod"} "#,
             r#"kuryr_daemon_duty_total{duty="confirm",outcome="done"} 1"#,
+            r#"kuryr_daemon_plugged_total{way="held"} 1"#,
             r#"kuryr_daemon_repaired_total{reason="no_namespace"} 1"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+        assert!(!text.contains("kuryr_watch_silence_seconds{"), "nothing was heard yet");
     }
 }

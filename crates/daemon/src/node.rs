@@ -10,7 +10,7 @@ use crate::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Client, ResourceExt};
-use kuryr_api::{KuryrPort, conditions};
+use kuryr_api::{KuryrPort, Readiness, conditions};
 use kuryr_core::names::INTERFACE_FINALIZER;
 use std::sync::Arc;
 use tokio::{sync::watch, time::Instant};
@@ -103,4 +103,11 @@ fn is_allocated(port: &KuryrPort) -> bool {
             && !port.spec.interfaces.is_empty()
             && port.spec.interfaces.iter().all(|wanted| status.interfaces.iter().any(|got| got.name == wanted.name))
     })
+}
+
+/// Whether it is Neutron that says that packets of this port pass.
+#[must_use]
+pub fn neutron_says(port: &KuryrPort, port_id: &str) -> bool {
+    let interfaces = port.status.as_ref().map_or(&[][..], |status| &status.interfaces);
+    interfaces.iter().any(|got| got.port_id == port_id && got.binding.readiness == Readiness::NeutronStatus)
 }

@@ -10,12 +10,12 @@ use kuryr_cni::{Call, wire};
 use std::{
     fs::{self, DirBuilder, File, Permissions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 /// The longest request, in bytes: GC lists every attachment of the node.
@@ -52,13 +52,17 @@ impl Socket {
     /// # Errors
     /// When the folder or the socket can't be made, or `shutdown` ends the wait.
     pub async fn open(path: &Path, shutdown: &CancellationToken) -> Result<(Self, UnixListener), SocketError> {
-        // A folder that exists may be shared with others: then the socket's own mode has to do.
+        // A folder that exists may be open to others' eyes: then the socket's own mode has to do.
         let folder = path.parent().unwrap_or(Path::new("/"));
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("make the folder", folder))?;
+        is_ours_alone(folder).map_err(failed("use the folder", folder))?;
         let lock = lock(&path.with_extension("lock"), shutdown).await?;
         // Closed to others before anybody can find it, and put in place in one step: a stale socket is replaced, and there is
         // no moment without one.
         let hidden = path.with_extension("new");
+        for place in [path, &hidden] {
+            is_free(place).await.map_err(failed("put the socket at", place))?;
+        }
         match fs::remove_file(&hidden) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &hidden)(error)),
             _ => {}
@@ -86,6 +90,36 @@ impl Drop for Socket {
             // Whoever connects to a file that stays behind is refused all the same.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Whoever can write to the folder can put a socket of his own in the place of ours, and would get every pod's CNI calls.
+fn is_ours_alone(folder: &Path) -> io::Result<()> {
+    let found = fs::metadata(folder)?;
+    let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+    if owner != nix::unistd::geteuid().as_raw() {
+        return Err(io::Error::other(format!("it belongs to user {owner}: choose a folder of the daemon's own user")));
+    }
+    // Not even with the sticky bit (as /tmp has): who comes first there could keep us from our place.
+    if mode & 0o022 != 0 {
+        return Err(io::Error::other(format!("others can write to it (mode {mode:o}): chmod go-w")));
+    }
+    Ok(())
+}
+
+/// Only a stale socket may be replaced: the path may be mistaken, and what is there somebody else's. We hold the lock, so
+/// that a socket that answers isn't another Kuryr daemon's.
+async fn is_free(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if !found.file_type().is_socket() => {
+            Err(io::Error::other("something that isn't a socket is there: remove it, or set `daemon.socket`"))
+        }
+        Ok(_) if UnixStream::connect(path).await.is_ok() => {
+            Err(io::Error::other("another program listens there: end it, or set `daemon.socket`"))
+        }
+        Ok(_) => Ok(()),
     }
 }
 

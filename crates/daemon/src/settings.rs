@@ -37,6 +37,8 @@ pub struct Timeouts {
     pub call_seconds: u64,
     /// A request to the API server is given up after this time, and tried again.
     pub api_seconds: u64,
+    /// How long one watch request lasts. A connection that died without a word is noticed 5 s later. From 1 to 50.
+    pub watch_seconds: u32,
     /// How often what is on the node is compared with what should be.
     pub repair_seconds: u64,
     /// How long an interface is kept whose pod the API server doesn't know any more while its sandbox still lives. The
@@ -69,6 +71,7 @@ impl Default for Timeouts {
             add_seconds: 90,
             call_seconds: 60,
             api_seconds: 15,
+            watch_seconds: 45,
             repair_seconds: 180,
             orphan_seconds: 600,
             missing_seconds: 30,
@@ -158,6 +161,10 @@ impl Settings {
         if all.contains(&0) {
             return invalid("timeouts", "has a limit of 0 seconds: nothing can succeed within that");
         }
+        if !(1..=50).contains(&limits.watch_seconds) {
+            // Silence has to end a watch before it ends the connection, and within a minute.
+            return invalid("timeouts.watchSeconds", "must be from 1 to 50");
+        }
         Ok(())
     }
 }
@@ -195,6 +202,8 @@ mod tests {
             (json!({"nodeName": "n", "nodePort": "a-name-that-is-too-long"}), "nodePort"),
             (json!({"nodeName": "n", "bridge": ""}), "bridge"),
             (json!({"nodeName": "n", "timeouts": {"addSeconds": 0}}), "timeouts"),
+            (json!({"nodeName": "n", "timeouts": {"watchSeconds": 0}}), "timeouts.watchSeconds"),
+            (json!({"nodeName": "n", "timeouts": {"watchSeconds": 51}}), "timeouts.watchSeconds"),
         ] {
             assert_eq!(read(value).unwrap().validate().unwrap_err().key, key);
         }

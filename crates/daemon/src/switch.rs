@@ -1,10 +1,10 @@
 //! The node's switch, as the daemon uses it.
 
-use futures::{FutureExt, future::BoxFuture};
+use crate::settings::Settings;
 use kuryr_datapath::{
-    Driver, Result,
+    Driver, HostPort,
     netns::{self, Namespace},
-    ovs::{self, NodePort, NodePortSpec, NodePortStatus, Ovs},
+    ovs::{self, Ovs},
     ovsdb::{InvalidRemote, View},
 };
 use std::{sync::Arc, time::Duration};
@@ -12,41 +12,6 @@ use tokio::sync::watch;
 
 /// How long a call waits for the OVSDB server before it fails, to be tried again.
 const OVSDB_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The host's own port on the integration bridge.
-pub trait HostPort: Send + Sync {
-    /// Makes it as `spec` says. Writes nothing where it is so already.
-    ///
-    /// # Errors
-    /// When it can't be made now.
-    fn ensure<'a>(&'a self, spec: &'a NodePortSpec) -> BoxFuture<'a, Result<NodePortStatus>>;
-
-    /// Removes it. That it isn't there is no error.
-    ///
-    /// # Errors
-    /// When it can't be removed now.
-    fn remove(&self) -> BoxFuture<'_, Result<()>>;
-
-    /// How it is now. `None`: it isn't there.
-    ///
-    /// # Errors
-    /// When that can't be read now.
-    fn status(&self) -> BoxFuture<'_, Result<Option<NodePortStatus>>>;
-}
-
-impl HostPort for NodePort {
-    fn ensure<'a>(&'a self, spec: &'a NodePortSpec) -> BoxFuture<'a, Result<NodePortStatus>> {
-        self.ensure(spec).boxed()
-    }
-
-    fn remove(&self) -> BoxFuture<'_, Result<()>> {
-        self.remove().boxed()
-    }
-
-    fn status(&self) -> BoxFuture<'_, Result<Option<NodePortStatus>>> {
-        self.status().boxed()
-    }
-}
 
 /// The drivers of the node, and what they are attached to. Cheap to clone.
 #[derive(Clone)]
@@ -71,20 +36,22 @@ pub enum SwitchError {
 }
 
 impl Switch {
-    /// The Open vSwitch whose database listens at `ovsdb`. The connection is made in the background.
+    /// The Open vSwitch that the settings name. The connection is made in the background.
     ///
     /// # Errors
     /// When the address is wrong or the node's network namespace can't be opened.
-    pub fn open_vswitch(ovsdb: &str, bridge: &str, node_port: &str) -> std::result::Result<Self, SwitchError> {
+    pub fn open_vswitch(settings: &Settings) -> Result<Self, SwitchError> {
         let ovs = Ovs::new(ovs::Settings {
-            remote: ovsdb.parse()?,
-            bridge: bridge.to_owned(),
+            remote: settings.ovsdb.parse()?,
+            bridge: settings.bridge.clone(),
             namespace: Namespace::current()?,
+            // In the folder that the daemon makes for root only.
+            holding: settings.socket.with_file_name("holding"),
             timeout: OVSDB_TIMEOUT,
         });
         let (tell_live, live) = watch::channel(false);
         tokio::spawn(follow(ovs.watch(), tell_live));
-        Ok(Self { host_port: Arc::new(ovs.node_port(node_port)), driver: Arc::new(ovs), live })
+        Ok(Self { host_port: Arc::new(ovs.node_port(&settings.node_port)), driver: Arc::new(ovs), live })
     }
 }
 

@@ -8,6 +8,7 @@ mod support;
 use kuryr_cni::Command;
 use kuryr_daemon::Timeouts;
 use kuryr_datapath::{Attachment, Driver, PodRef};
+use kuryr_datapath_fake::FakeSwitch;
 use serde_json::{Value, json};
 use std::{
     io::{Read, Write},
@@ -15,7 +16,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::{Daemon, call, folder, quick, switch::FakeSwitch, until};
+use support::{Daemon, call, folder, quick, until};
 
 /// A client of an API server that refuses connections.
 fn no_api() -> kube::Client {

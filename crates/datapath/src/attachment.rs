@@ -54,11 +54,44 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Name of the host's end. It follows from the sandbox and the interface's name, so that DEL needs no lookup.
+    /// Name of the host's end of an interface that is made for the sandbox. One that was held before has another.
     #[must_use]
     pub fn host_interface(&self) -> String {
         names::host_interface(&self.container_id, &self.ifname)
     }
+}
+
+/// What became of an interface that was plugged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plugged {
+    /// Name of the host's end.
+    pub host_interface: String,
+    /// Whether the port was held, and only had to be moved and configured.
+    pub was_held: bool,
+}
+
+/// A port to hold: connected to the bridge before any pod has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HoldSpec {
+    /// Id of the Neutron port.
+    pub port_id: String,
+    /// The MAC address that Neutron expects.
+    pub mac: MacAddress,
+    /// The network's MTU, in bytes.
+    pub mtu: u32,
+}
+
+/// A port that the node holds, as it remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The port.
+    pub spec: HoldSpec,
+    /// Name of the host's end.
+    pub host_interface: String,
+    /// Whether the dataplane has the port's flows.
+    pub ready: bool,
+    /// What the switch says is wrong with the port, if anything.
+    pub error: Option<String>,
 }
 
 /// An attachment as the node remembers it: read from the OVSDB, without the API server.

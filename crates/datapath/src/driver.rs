@@ -1,6 +1,6 @@
 //! The trait of all ways to connect an interface.
 
-use crate::{Attached, Attachment, Difference, Result};
+use crate::{Attached, Attachment, Difference, Held, HoldSpec, Plugged, Result};
 use futures::future::BoxFuture;
 
 /// A way to connect a pod's interface. Its futures may be dropped at any moment: nothing half-made stays behind.
@@ -11,18 +11,44 @@ pub trait Driver: Send + Sync {
     /// [`Driver::wait_ready`] says when packets pass.
     ///
     /// An interface of the same sandbox and name is replaced, and so is any other interface with the same Neutron port:
-    /// it belongs to an earlier sandbox whose DEL was lost.
+    /// it belongs to an earlier sandbox whose DEL was lost. A port that is held is adopted: its interface is only moved and
+    /// configured, and the dataplane has its flows already.
     ///
     /// # Errors
     /// When any step fails. All that was made is then removed again before the call returns. When the future is dropped,
     /// it is removed in the background.
-    fn plug<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<()>>;
+    fn plug<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<Plugged>>;
 
     /// Removes the interface `ifname` of sandbox `container_id`. That it doesn't exist is no error.
     ///
     /// # Errors
     /// When something could not be removed. It stays on record, among [`Driver::attachments`].
     fn unplug<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    /// As [`Driver::unplug`], but the port stays connected, and held, by a new interface that no pod has seen: whatever the
+    /// pod did to the old one is gone with it. Where that can't be done, it is unplugged.
+    ///
+    /// # Errors
+    /// As [`Driver::unplug`].
+    fn give_back<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    /// Connects a port that no pod has, so that plugging it later takes little. That it is held already is no error.
+    ///
+    /// # Errors
+    /// When a pod has the port, or when a step fails. All that was made is then removed again, as by [`Driver::plug`].
+    fn hold<'a>(&'a self, port: &'a HoldSpec) -> BoxFuture<'a, Result<()>>;
+
+    /// Ends holding a port. That it isn't held is no error, and a pod that has it keeps it.
+    ///
+    /// # Errors
+    /// When something could not be removed. It stays on record, among [`Driver::held`].
+    fn let_go<'a>(&'a self, port_id: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    /// The ports that are held, from the node's own state.
+    ///
+    /// # Errors
+    /// When that state can't be read now.
+    fn held(&self) -> BoxFuture<'_, Result<Vec<Held>>>;
 
     /// Compares what is there with what should be. Empty: all is well.
     ///
@@ -78,4 +104,6 @@ pub enum StaleReason {
     NoDevice,
     /// The sandbox's network namespace is gone.
     NoNamespace,
+    /// A held port whose other end isn't where it waits for a pod: it was taken by an ADD that ended in the middle.
+    NotWaiting,
 }

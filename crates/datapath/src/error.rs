@@ -40,6 +40,14 @@ pub enum Error {
         /// The host's end.
         interface: String,
     },
+    /// A port that is to be held belongs to a pod on this node.
+    #[error("Neutron port {port_id} can't be held: interface `{interface}` has it")]
+    InUse {
+        /// The port.
+        port_id: String,
+        /// The interface on the bridge that has it.
+        interface: String,
+    },
     /// Open vSwitch did not do its part in time.
     #[error("Open vSwitch did not make the device `{interface}` within {seconds} s; is ovs-vswitchd running?")]
     NoDevice {

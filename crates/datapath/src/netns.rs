@@ -5,12 +5,13 @@
 //! there is the opening of sockets, which are then used from anywhere.
 
 use nix::{
-    sched::{CloneFlags, setns},
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, setns, unshare},
     sys::statfs::{FsType, fstatfs},
 };
 use std::{
     fmt,
-    fs::File,
+    fs::{self, File},
     io,
     os::fd::AsRawFd,
     os::fd::RawFd,
@@ -39,6 +40,15 @@ pub enum Error {
     NotANamespace {
         /// The path that was tried.
         path: PathBuf,
+    },
+    /// The namespace can't be made.
+    #[error("can't make network namespace {}: {source}", path.display())]
+    Make {
+        /// Where it was to be bound.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
     },
     /// The namespace can't be entered.
     #[error("can't enter network namespace {namespace}: {source}")]
@@ -87,6 +97,25 @@ impl Namespace {
             Ok(_) => Err(Error::NotANamespace { path: path.to_owned() }),
             Err(errno) => Err(Error::Open { path: path.to_owned(), source: errno.into() }),
         }
+    }
+
+    /// The namespace at `path`. Where there is none, one is made and bound there: it lives as long as the mount, or as the
+    /// machine. It forwards nothing, and its devices, the loopback too, are down until somebody sets them up.
+    ///
+    /// # Errors
+    /// When it can't be made, as without `CAP_SYS_ADMIN`.
+    pub async fn open_or_make(path: &Path) -> Result<Self, Error> {
+        if let Ok(namespace) = Self::open(path) {
+            return Ok(namespace);
+        }
+        let failed = |source| Error::Make { path: path.to_owned(), source };
+        let file = path.to_owned();
+        let made = tokio::task::spawn_blocking(move || std::thread::spawn(move || make(&file)).join()).await;
+        match made {
+            Ok(Ok(made)) => made.map_err(failed)?,
+            Ok(Err(_)) | Err(_) => return Err(failed(io::Error::other("the thread that made it panicked"))),
+        }
+        Self::open(path)
     }
 
     /// The namespace of the calling thread.
@@ -138,6 +167,23 @@ impl Namespace {
             Err(_) => Err(Error::Thread { namespace: self.to_string(), source: io::Error::other("it panicked") }),
         }
     }
+}
+
+/// Makes a namespace and binds it to `file`. To be run on a thread that ends with it.
+fn make(file: &Path) -> io::Result<()> {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    File::options().write(true).create(true).truncate(false).open(file)?;
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    // A new namespace may inherit the node's settings (`net.core.devconf_inherit_init_net`).
+    for family in ["ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding"] {
+        match fs::write(format!("/proc/sys/net/{family}"), "0") {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(mount(Some("/proc/thread-self/ns/net"), file, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! wins over the file.
 
 use clap::{Parser, Subcommand, ValueEnum};
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// OpenStack networking for Kubernetes pods.
 #[derive(Debug, Parser)]
@@ -32,6 +32,8 @@ pub enum Command {
     Controller(ControllerArgs),
     /// Run a node's daemon.
     Daemon(DaemonArgs),
+    /// Remove the cluster's Neutron ports that nobody needs, as the controller does by itself now and then.
+    Sweep(SweepArgs),
     /// Work with the configuration file.
     Config {
         /// What to do with it.
@@ -62,6 +64,30 @@ pub struct ControllerArgs {
     pub listen: Option<SocketAddr>,
 }
 
+/// Options of `sweep`. It runs wherever `KUBECONFIG` and `clouds.yaml` are, with the controller's configuration file.
+#[derive(Debug, clap::Args)]
+pub struct SweepArgs {
+    /// The controller's configuration file.
+    #[arg(long, env = "KURYR_CONFIG")]
+    pub config: PathBuf,
+    /// Show what would be removed, and remove nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Time between the two looks that a port must be found at, as `10m`. `0s`: one look is enough. Default:
+    /// `sweep.graceSeconds`.
+    #[arg(long, value_parser = duration)]
+    pub grace: Option<Duration>,
+    /// Remove nothing when more than this share of the ports has no object, in percent. Default: `sweep.mostPercent`.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub most_percent: Option<u8>,
+}
+
+/// Reads a time as `90s` or `10m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    Duration::try_from(span).map_err(|_| "a time can't be negative".to_owned())
+}
+
 /// Options of the daemon.
 #[derive(Debug, clap::Args)]
 pub struct DaemonArgs {
@@ -86,4 +112,17 @@ pub struct CheckArgs {
     /// The configuration file.
     #[arg(long, env = "KURYR_CONFIG")]
     pub config: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_with_its_unit() {
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        duration("-1s").unwrap_err();
+        duration("ten").unwrap_err();
+    }
 }

@@ -1,6 +1,6 @@
 //! The configuration file: one YAML file for the controller and the daemons, environment and flags over it.
 
-use kuryr_controller::settings::{Controller, NodePort, Pods};
+use kuryr_controller::settings::{Controller, NodePort, Nodes, Pods, Pools, Sweep};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     fmt,
@@ -25,9 +25,18 @@ pub struct Config {
     /// Each node's own port on the pod network.
     #[serde(deserialize_with = "null_as_default")]
     pub node_port: NodePort,
+    /// Free ports that nodes keep ready for their next pods.
+    #[serde(deserialize_with = "null_as_default")]
+    pub pools: Pools,
     /// How the controller runs.
     #[serde(deserialize_with = "null_as_default")]
     pub controller: Controller,
+    /// What the controller does about nodes.
+    #[serde(deserialize_with = "null_as_default")]
+    pub nodes: Nodes,
+    /// The controller's comparison of the objects with Neutron's ports.
+    #[serde(deserialize_with = "null_as_default")]
+    pub sweep: Sweep,
     /// How the nodes' daemons run.
     #[serde(deserialize_with = "null_as_default")]
     pub daemon: kuryr_daemon::Settings,
@@ -47,7 +56,7 @@ pub struct OpenStack {
 
 impl Default for OpenStack {
     fn default() -> Self {
-        let requests_in_flight = kuryr_openstack::Settings::default().in_flight;
+        let requests_in_flight = kuryr_openstack::Settings::default().max_in_flight;
         Self { cloud: None, clouds_file: None, requests_in_flight }
     }
 }
@@ -103,15 +112,42 @@ impl Config {
             return Err(ConfigError("`openstack.requestsInFlight` is 0: nothing could ever be asked".to_owned()));
         }
         let many = self.controller.concurrency;
-        for (key, value) in
-            [("pods", many.pods), ("ports", many.ports), ("poolPorts", many.pool_ports), ("nodes", many.nodes)]
-        {
+        for (key, value) in [
+            ("pods", many.pods),
+            ("ports", many.ports),
+            ("poolPorts", many.pool_ports),
+            ("nodes", many.nodes),
+            ("pools", many.pools),
+        ] {
             if value == 0 {
                 return Err(ConfigError(format!("`controller.concurrency.{key}` is 0: nothing would ever be done")));
             }
         }
+        let pools = self.pools.clone();
+        if pools.minimum > pools.maximum {
+            return Err(ConfigError(format!(
+                "`pools.minimum` ({}) is above `pools.maximum` ({})",
+                pools.minimum, pools.maximum
+            )));
+        }
+        if self.controller.audit_seconds.is_some() {
+            return Err(ConfigError(
+                "`controller.auditSeconds` is called `sweep.periodSeconds` now: move it there".to_owned(),
+            ));
+        }
+        if self.sweep.most_percent > 100 {
+            return Err(ConfigError("`sweep.mostPercent` is a share: 100 is the most".to_owned()));
+        }
+        let (nodes, sweep) = (self.nodes, self.sweep);
+        if !(1..=50).contains(&self.controller.watch_seconds) {
+            // Longer than that, and the client's own limit (60 s) takes a watch that is only idle for a dead one.
+            return Err(ConfigError("`controller.watchSeconds` must be from 1 to 50".to_owned()));
+        }
+        if let Err(problem) = self.controller.lease.terms().validate() {
+            return Err(ConfigError(format!("`controller.lease`: {problem}")));
+        }
         let (node_port, controller) = (self.node_port.clone(), self.controller.clone());
-        Ok(kuryr_controller::Settings { cluster, pods, node_port, controller })
+        Ok(kuryr_controller::Settings { cluster, pods, node_port, pools, controller, nodes, sweep })
     }
 }
 
@@ -164,6 +200,9 @@ mod tests {
         let all = parse(&in_force).unwrap();
         assert_eq!(all.controller, example.controller);
         assert_eq!(all.node_port, example.node_port);
+        assert_eq!(all.sweep, example.sweep);
+        assert_eq!(all.nodes, example.nodes);
+        assert_eq!(all.pods, example.pods);
         assert_eq!(all.openstack, OpenStack { clouds_file: all.openstack.clouds_file.clone(), ..example.openstack });
         let node_name = all.daemon.node_name.clone();
         assert_eq!(all.daemon, kuryr_daemon::Settings { node_name, ..example.daemon });
@@ -182,7 +221,7 @@ mod tests {
         for (text, line) in [
             (
                 "cluster: lab\nclouds: x\n",
-                "kuryr.yaml:2:1: unknown field `clouds`, expected one of cluster, openstack, pods, nodePort, controller, daemon",
+                "kuryr.yaml:2:1: unknown field `clouds`, expected one of cluster, openstack, pods, nodePort, pools, controller, nodes, sweep, daemon",
             ),
             (
                 "pods:\n  subnet: [a]\n",
@@ -208,6 +247,14 @@ mod tests {
         assert!(lacks("{cluster: ' ', pods: {subnets: [a]}}").contains("`cluster`"));
         let no_workers = "{cluster: lab, pods: {subnets: [a]}, controller: {concurrency: {ports: 0}}}";
         assert!(lacks(no_workers).contains("`controller.concurrency.ports`"));
+        let crossed = "{cluster: lab, pods: {subnets: [a]}, pools: {minimum: 5, maximum: 4}}";
+        assert!(lacks(crossed).contains("`pools.minimum` (5)"));
+        let moved = "{cluster: lab, pods: {subnets: [a]}, controller: {auditSeconds: 60}}";
+        assert!(lacks(moved).contains("`sweep.periodSeconds`"));
+        let too_much = "{cluster: lab, pods: {subnets: [a]}, sweep: {mostPercent: 101}}";
+        assert!(lacks(too_much).contains("`sweep.mostPercent`"));
+        let no_margin = "{cluster: lab, pods: {subnets: [a]}, controller: {lease: {durationSeconds: 10}}}";
+        assert!(lacks(no_margin).contains("`controller.lease`: the duration must be longer than the renew deadline"));
     }
 
     #[test]

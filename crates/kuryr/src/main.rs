@@ -2,8 +2,10 @@
 
 mod args;
 mod config;
+mod credentials;
 mod logs;
 mod run;
+mod sweep;
 
 use args::{Args, Command, ConfigCommand};
 use clap::Parser;
@@ -14,6 +16,7 @@ fn main() -> ExitCode {
     let result = match &args.command {
         Command::Controller(controller) => run::controller(controller, args.log_format),
         Command::Daemon(daemon) => run::daemon(daemon, args.log_format),
+        Command::Sweep(options) => sweep::sweep(options, args.log_format),
         Command::Config { command: ConfigCommand::Check(check) } => run::check(check),
         Command::Version => {
             println!("kuryr {}", env!("CARGO_PKG_VERSION"));

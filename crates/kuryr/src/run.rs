@@ -3,7 +3,7 @@
 use crate::{
     args::{CheckArgs, ControllerArgs, DaemonArgs, LogFormat},
     config::{Config, OpenStack},
-    logs,
+    credentials, logs,
 };
 use anyhow::{Context, Result, anyhow};
 use kuryr_openstack::{CloudConfig, config::Files};
@@ -29,8 +29,12 @@ pub fn controller(args: &ControllerArgs, log: LogFormat) -> Result<()> {
     config.controller.listen = args.listen.unwrap_or(config.controller.listen);
     let settings = config.controller_settings()?;
     let cloud = cloud(&config.openstack)?;
-    let openstack = kuryr_openstack::Settings { in_flight: config.openstack.requests_in_flight, ..Default::default() };
-    let work = |client, shutdown| async move {
+    let openstack =
+        kuryr_openstack::Settings { max_in_flight: config.openstack.requests_in_flight, ..Default::default() };
+    let work = |mut config: kube::Config, shutdown| async move {
+        // kube's own repetitions (of 429, 503 and 504, up to 15 times) would pass by the fence and by our backoff.
+        config.default_retry = false;
+        let client = client(config)?;
         kuryr_controller::run(settings, &cloud, &openstack, client, shutdown).await.map_err(anyhow::Error::from)
     };
     process(log, work)
@@ -38,11 +42,13 @@ pub fn controller(args: &ControllerArgs, log: LogFormat) -> Result<()> {
 
 /// Runs a node's daemon until a signal.
 pub fn daemon(args: &DaemonArgs, log: LogFormat) -> Result<()> {
-    let mut settings = Config::read(&args.config)?.daemon;
+    let config = Config::read(&args.config)?;
+    credentials::none_given(&config, std::env::vars_os())?;
+    let mut settings = config.daemon;
     settings.node_name = args.node_name.clone().unwrap_or(settings.node_name);
     settings.validate()?;
-    let work = |client, shutdown| async move {
-        kuryr_daemon::run(settings, client, shutdown).await.map_err(anyhow::Error::from)
+    let work = |config, shutdown| async move {
+        kuryr_daemon::run(settings, client(config)?, shutdown).await.map_err(anyhow::Error::from)
     };
     process(log, work)
 }
@@ -56,7 +62,7 @@ pub fn check(args: &CheckArgs) -> Result<()> {
 }
 
 /// The entry of `clouds.yaml`.
-fn cloud(openstack: &OpenStack) -> Result<CloudConfig> {
+pub fn cloud(openstack: &OpenStack) -> Result<CloudConfig> {
     let name = openstack.cloud.as_deref();
     Ok(match &openstack.clouds_file {
         Some(path) => CloudConfig::read(&Files { clouds: path.clone(), secure: None }, name)?,
@@ -64,16 +70,16 @@ fn cloud(openstack: &OpenStack) -> Result<CloudConfig> {
     })
 }
 
-/// Runs `work` with a client of the API server until SIGTERM or SIGINT.
-fn process<W: Future<Output = Result<()>>>(
+/// Runs `work` with the way to the API server; its token says when SIGTERM or SIGINT came.
+pub fn process<W: Future<Output = Result<()>>>(
     log: LogFormat,
-    work: impl FnOnce(kube::Client, CancellationToken) -> W,
+    work: impl FnOnce(kube::Config, CancellationToken) -> W,
 ) -> Result<()> {
     logs::init(log);
     rustls::crypto::ring::default_provider().install_default().map_err(|_| anyhow!("a second crypto provider"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     runtime.block_on(async {
-        let client = client().await?;
+        let config = api_server().await?;
         let shutdown = CancellationToken::new();
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let stop = shutdown.clone();
@@ -85,17 +91,24 @@ fn process<W: Future<Output = Result<()>>>(
             tracing::info!("stopping");
             stop.cancel();
         });
-        work(client, shutdown).await
+        work(config, shutdown).await
     })
 }
 
-/// A client of the API server: of `KUBECONFIG`, or of the Pod that this runs in.
-async fn client() -> Result<kube::Client> {
-    let what = "no way to the Kubernetes API server (KUBECONFIG, or the service account of a Pod)";
-    let mut config = kube::Config::infer().await.map_err(|error| anyhow!("{what}: {error}"))?;
+/// What a failure to reach the API server begins with.
+const NO_WAY: &str = "no way to the Kubernetes API server (KUBECONFIG, or the service account of a Pod)";
+
+/// The way to the API server: of `KUBECONFIG`, or of the Pod that this runs in.
+async fn api_server() -> Result<kube::Config> {
+    let mut config = kube::Config::infer().await.map_err(|error| anyhow!("{NO_WAY}: {error}"))?;
     config.connect_timeout = Some(CONNECT);
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
     config.write_timeout = Some(SILENCE);
-    kube::Client::try_from(config).map_err(|error| anyhow!("{what}: {error}"))
+    Ok(config)
+}
+
+/// A client that goes this way.
+pub fn client(config: kube::Config) -> Result<kube::Client> {
+    kube::Client::try_from(config).map_err(|error| anyhow!("{NO_WAY}: {error}"))
 }

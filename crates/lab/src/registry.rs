@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     engine::{Component, Lab},
-    kubernetes, kuryr, node, openstack,
+    kubernetes, kuryr, node, openstack, original,
 };
 
 /// A list of components.
@@ -30,12 +30,31 @@ pub fn kuryr(lab: &Lab) -> Components {
     kuryr::components(lab)
 }
 
-/// Every component that the lab has.
+/// What runs only when it is asked for: the original Kuryr.
+pub fn optional(lab: &Lab) -> Components {
+    original::components(lab)
+}
+
+/// Every component that a whole lab has, without what is optional.
 pub fn all(lab: &Lab) -> Components {
     let mut components = cloud(lab);
     components.extend(cluster(lab));
     components.extend(kuryr(lab));
     components
+}
+
+/// The names of all components of a whole lab that have a process; the others are steps of its preparation.
+///
+/// # Errors
+/// When a component's command can't be told.
+pub fn processes(lab: &Lab) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for component in all(lab) {
+        if component.program(lab)?.is_some() {
+            names.push(component.name());
+        }
+    }
+    Ok(names)
 }
 
 /// The component of this name.
@@ -44,6 +63,7 @@ pub fn all(lab: &Lab) -> Components {
 /// When there is none: the message lists the names.
 pub fn find(lab: &Lab, name: &str) -> Result<Box<dyn Component>> {
     let mut components = all(lab);
+    components.extend(optional(lab));
     match components.iter().position(|component| component.name() == name) {
         Some(index) => Ok(components.swap_remove(index)),
         None => {
@@ -66,7 +86,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let [state, run, cache] = ["state", "run", "cache"].map(|name| dir.path().join(name));
         let lab = Lab::create_at(Directories { state, run, cache }, Options::default()).unwrap();
-        let components = all(&lab);
+        let mut components = all(&lab);
+        components.extend(optional(&lab));
         let names: BTreeSet<String> = components.iter().map(|component| component.name()).collect();
         assert_eq!(names.len(), components.len(), "names must be unique");
         for component in &components {

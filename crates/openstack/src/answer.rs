@@ -48,6 +48,18 @@ impl Answer {
             details.caused_by(error).into()
         })
     }
+
+    /// The ids of a list's objects, in their order.
+    pub fn ids(&self, call: &Call) -> Result<Vec<String>, Error> {
+        let objects = self.read::<Vec<Identified>>(call)?.value;
+        Ok(objects.into_iter().map(|object| object.id).collect())
+    }
+}
+
+/// The id of an object of a list.
+#[derive(Deserialize)]
+struct Identified {
+    id: String,
 }
 
 /// Reads `{key: value, key_links: [{"rel": "next", "href": ...}], ...}`.

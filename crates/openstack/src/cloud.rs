@@ -5,6 +5,7 @@ use crate::{
     auth::Auth,
     endpoint::Service,
     error::{Details, Kind},
+    limit::Limiter,
     neutron::ProjectId,
     page,
 };
@@ -16,7 +17,6 @@ use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::Semaphore;
 
 /// A cloud that we are logged in to. Cheap to clone; all clones share the token, the connections, the limit of requests
 /// in flight and the metrics.
@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub http: reqwest::Client,
     pub auth: Auth,
     /// The limit of requests in flight to each service that was used.
-    turns: Mutex<HashMap<Service, Arc<Semaphore>>>,
+    limits: Mutex<HashMap<Service, Arc<Limiter>>>,
 }
 
 impl fmt::Debug for Cloud {
@@ -52,11 +52,14 @@ impl Cloud {
         Ok(cloud)
     }
 
-    /// The handle before the first login.
-    pub(crate) fn new(config: CloudConfig, settings: Settings, metrics: Metrics) -> Result<Self, Error> {
+    /// The handle before the first login: the first request logs in, and fails with the login as long as that does.
+    ///
+    /// # Errors
+    /// `Setup` when the process has no rustls crypto provider or a certificate can't be read.
+    pub fn new(config: CloudConfig, settings: Settings, metrics: Metrics) -> Result<Self, Error> {
         let http = http_client(&config, &settings)?;
-        let (auth, turns) = (Auth::default(), Mutex::default());
-        Ok(Self(Arc::new(Shared { config, settings, metrics, http, auth, turns })))
+        let (auth, limits) = (Auth::default(), Mutex::default());
+        Ok(Self(Arc::new(Shared { config, settings, metrics, http, auth, limits })))
     }
 
     /// The calls of Neutron.
@@ -86,20 +89,12 @@ impl Cloud {
         Ok(answer.read(&endpoint.call)?.value)
     }
 
-    /// Executes a list request, following all pages. When an object that marks a page's end is deleted before the next
-    /// page is asked for, the list begins anew.
+    /// Executes a list request, following all pages.
     pub(crate) async fn run_list<A>(&self, endpoint: &Endpoint<Vec<A>>) -> Result<Vec<A>, Error>
     where
         A: DeserializeOwned + Send + 'static,
     {
-        let mut beginnings = 1;
-        loop {
-            let list = self.pages(endpoint.clone()).try_concat().await;
-            match list {
-                Err(error) if error.is_not_found() && beginnings < page::MOST_BEGINNINGS => beginnings += 1,
-                list => return list,
-            }
-        }
+        self.pages(endpoint.clone()).try_concat().await
     }
 
     /// The objects of a list request, one after the other, a page at a time.
@@ -121,21 +116,31 @@ impl Cloud {
         let cloud = self.clone();
         let queries = page::Queries::new(endpoint.call.query.clone());
         stream::try_unfold((cloud, endpoint.call, queries), |(cloud, mut call, mut queries)| async move {
-            let Some(query) = queries.next() else { return Ok(None) };
-            call.query = query;
-            let envelope = cloud.execute(&call).await?.read::<Vec<A>>(&call)?;
-            queries.follow(&call, envelope.next.as_deref())?;
+            let answer = loop {
+                let Some(query) = queries.next() else { return Ok(None) };
+                call.query = query;
+                match cloud.execute(&call).await {
+                    Err(error) if error.is_not_found() && queries.step_back(&call) => {}
+                    answer => break answer?,
+                }
+            };
+            let mut envelope = answer.read::<Vec<A>>(&call)?;
+            let several = envelope.next.is_some() || queries.repeats();
+            let ids = if several { answer.ids(&call)? } else { Vec::new() };
+            if queries.repeats() {
+                let mut ids = ids.iter();
+                envelope.value.retain(|_| ids.next().is_some_and(|id| !queries.had(id)));
+            }
+            queries.follow(&call, envelope.next.as_deref(), ids)?;
             Ok(Some((envelope.value, (cloud, call, queries))))
         })
     }
 
     /// The limit of requests in flight to a service.
-    pub(crate) fn turns(&self, service: Service) -> Arc<Semaphore> {
-        let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        // More than the semaphore can count is no limit at all; it would panic.
-        let limit = self.0.settings.in_flight.clamp(1, Semaphore::MAX_PERMITS);
-        let new = || Arc::new(Semaphore::new(limit));
-        Arc::clone(turns.entry(service).or_insert_with(new))
+    pub(crate) fn limiter(&self, service: Service) -> Arc<Limiter> {
+        let mut limits = self.0.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Limiter::new(service.catalogue_type, self.0.settings.max_in_flight, self.0.metrics.clone());
+        Arc::clone(limits.entry(service).or_insert_with(new))
     }
 }
 

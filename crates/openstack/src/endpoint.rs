@@ -1,5 +1,6 @@
 //! A request as a value: everything about it, and nothing about how it is executed.
 
+use crate::Priority;
 use reqwest::Method;
 use serde::Serialize;
 use std::{collections::BTreeMap, marker::PhantomData};
@@ -61,6 +62,8 @@ pub(crate) struct Call {
     pub repeat: Repeat,
     /// Objects that the request changes: what its timeout depends on.
     pub items: usize,
+    /// Whose turn it is first where requests wait.
+    pub priority: Priority,
     /// Whether the request carries the token. Only the login doesn't.
     pub with_token: bool,
 }
@@ -85,6 +88,7 @@ impl<A> Endpoint<A> {
             key: None,
             repeat,
             items: 1,
+            priority: Priority::default(),
             with_token: true,
         };
         Self { call, answer: PhantomData }
@@ -130,6 +134,13 @@ impl<A> Endpoint<A> {
     #[must_use]
     pub fn items(mut self, items: usize) -> Self {
         self.call.items = items;
+        self
+    }
+
+    /// What the request is for: whose turn it is first where requests wait.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.call.priority = priority;
         self
     }
 

@@ -36,6 +36,8 @@ pub enum Kind {
     ConnectionLost,
     /// Our own limit of requests in flight left no room in time: the request was not sent.
     Busy,
+    /// Our own [fence](crate::Fence) forbids changes now: the request was not sent.
+    Fenced,
     /// The answer isn't what the API reference says: often a proxy's error page, or a wrong endpoint.
     Malformed,
     /// The catalogue has no such service in the region and interface that are configured.
@@ -63,6 +65,7 @@ impl Kind {
             Self::NotConnected => "NotConnected",
             Self::ConnectionLost => "ConnectionLost",
             Self::Busy => "Busy",
+            Self::Fenced => "Fenced",
             Self::Malformed => "Malformed",
             Self::NoEndpoint => "NoEndpoint",
             Self::Setup => "Setup",
@@ -124,6 +127,12 @@ impl From<Details> for Error {
 }
 
 impl Error {
+    /// A failure that no answer of the service tells: of work that was to be done by a request, or in a test.
+    #[must_use]
+    pub fn new(kind: Kind, method: Method, path: impl Into<String>, message: impl Into<String>) -> Self {
+        Details::new(kind, method, path, message).into()
+    }
+
     /// The kind of the failure.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -155,6 +164,7 @@ impl Error {
             | Kind::NotConnected
             | Kind::ConnectionLost
             | Kind::Busy
+            | Kind::Fenced
             | Kind::Malformed
             | Kind::NoEndpoint
             | Kind::Setup => Class::Transient,
@@ -167,6 +177,13 @@ impl Error {
     #[must_use]
     pub fn outcome_unknown(&self) -> bool {
         self.0.outcome_unknown
+    }
+
+    /// Whether the service, or the part of it behind a proxy, went away while it was at work: what it was making may be half made. A
+    /// mere lack of an answer in time doesn't mean that.
+    #[must_use]
+    pub fn broke_off(&self) -> bool {
+        self.outcome_unknown() && (self.kind() == Kind::ConnectionLost || self.status() == Some(502))
     }
 
     /// HTTP status of the answer, if there was one.
@@ -219,7 +236,8 @@ impl Error {
     }
 
     /// The same failure, but known to have perhaps been carried out (by this or an earlier attempt), or not.
-    pub(crate) fn with_outcome_unknown(self, outcome_unknown: bool) -> Self {
+    #[must_use]
+    pub fn with_outcome_unknown(self, outcome_unknown: bool) -> Self {
         Self(Arc::new(Details { outcome_unknown, ..Arc::unwrap_or_clone(self.0) }))
     }
 }

@@ -5,15 +5,13 @@ use crate::{
     answer::{self, Answer},
     endpoint::{Call, Repeat, Service},
     error::{Details, Error, Kind},
+    limit::Turn,
     retry::Retry,
 };
 use reqwest::{Method, StatusCode, Url, header};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{Instrument, Span, debug, field::Empty, info, info_span};
 
 /// How often one request may find its token refused: once because the token ended early, once more because it was
@@ -71,7 +69,8 @@ impl Cloud {
             (None, self.0.config.auth_url.clone(), None)
         };
         let url = url(base, call)?;
-        let _turn = self.turn(call, deadline).await?;
+        let turn = self.turn(call, deadline).await?;
+        self.check_fence(call)?;
         let span = info_span!(
             "openstack_request",
             service = call.service.catalogue_type,
@@ -82,27 +81,40 @@ impl Cloud {
             request_id = Empty,
         );
         let limit = self.time_limit(call).min(deadline.saturating_duration_since(Instant::now()));
+        let begun = Instant::now();
         let sent = self.send(call, url, token.as_ref(), limit).instrument(span).await;
+        if let Some(turn) = turn {
+            let class = (call.method != Method::GET).then(|| (call.method.clone(), call.resource, call.items > 1));
+            turn.ended(class, call.items, begun.elapsed(), sent.as_ref().err());
+        }
         sent.map_err(|error| Failed::Sent { error, token: generation })
     }
 
     /// Waits until the service may be asked. The limit is per attempt, so that a request that waits before it is
     /// repeated holds up nobody else. Keystone has no limit: there is one login at a time anyway.
-    async fn turn(&self, call: &Call, deadline: Instant) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    async fn turn(&self, call: &Call, deadline: Instant) -> Result<Option<Turn>, Error> {
         if call.service == Service::IDENTITY {
             return Ok(None);
         }
-        match timeout_at(deadline, self.turns(call.service).acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(Some(turn)),
-            Ok(Err(_)) | Err(_) => {
+        match timeout_at(deadline, self.limiter(call.service).turn(call.priority)).await {
+            Ok(Some(turn)) => Ok(Some(turn)),
+            Ok(None) | Err(_) => {
                 let message = format!(
-                    "not sent: {} other requests kept the service busy for all of the {} s that the request may take",
-                    self.0.settings.in_flight,
+                    "not sent: other requests kept the service busy, or it asked for silence, for all of the {} s that the \
+                     request may take",
                     self.0.settings.total_timeout.as_secs()
                 );
                 Err(Details::new(Kind::Busy, call.method.clone(), call.display_path(), message).into())
             }
         }
+    }
+
+    /// Asks the fence, last of all before the request is sent: waiting for the token or a turn can take minutes.
+    fn check_fence(&self, call: &Call) -> Result<(), Error> {
+        let fence = self.0.settings.fence.as_ref().filter(|_| call.has_effect());
+        fence.map_or(Ok(()), |fence| fence.check()).map_err(|why| {
+            Details::new(Kind::Fenced, call.method.clone(), call.display_path(), format!("not sent: {why}")).into()
+        })
     }
 
     /// The time for one attempt.
@@ -257,26 +269,14 @@ mod tests {
     use super::*;
     use crate::{Endpoint, Metrics, Settings, auth::Session, config::tests::config};
 
-    #[test]
-    fn any_limit_of_requests_in_flight_can_be_configured() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        for (in_flight, permits) in [(0, 1), (16, 16), (usize::MAX, tokio::sync::Semaphore::MAX_PERMITS)] {
-            let settings = Settings { in_flight, ..Settings::default() };
-            let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
-            let cloud = Cloud::new(config(""), settings, metrics).unwrap();
-            assert_eq!(cloud.turns(Service::NETWORK).available_permits(), permits);
-        }
-    }
-
     #[tokio::test]
     async fn who_gets_no_turn_in_time_is_told_that_nothing_was_sent() {
-        let settings = Settings { in_flight: 1, total_timeout: Duration::from_millis(50), ..Settings::default() };
+        let settings = Settings { max_in_flight: 1, total_timeout: Duration::from_millis(50), ..Settings::default() };
         let _ = rustls::crypto::ring::default_provider().install_default();
         let metrics = Metrics::register(&mut prometheus_client::registry::Registry::default());
         let cloud = Cloud::new(config(""), settings, metrics).unwrap();
         cloud.0.auth.replace(Session::for_test(Duration::from_secs(3600)));
-        let turns = cloud.turns(Service::NETWORK);
-        let turn = turns.acquire().await.unwrap();
+        let turn = cloud.limiter(Service::NETWORK).turn(crate::Priority::Background).await.unwrap();
         let begun = Instant::now();
         let endpoint = Endpoint::<()>::new(Service::NETWORK, Method::POST, &["ports"]);
         let error = cloud.run(&endpoint).await.unwrap_err();

@@ -3,7 +3,7 @@
 //! * [`CloudConfig`] reads `clouds.yaml` as every OpenStack client does.
 //! * [`Cloud`] logs in and holds the one token that all requests share. It is cheap to clone.
 //! * [`Neutron`] has one method per call; each builds an [`Endpoint`], a value that says everything about the request,
-//!   and hands it to the one place that executes requests: token, limit of requests in flight, timeout, retry,
+//!   and hands it to the one place that executes requests: token, adaptive limit of requests in flight, timeout, retry,
 //!   metrics and a tracing span with the request id.
 //! * [`Error`] says what kind of failure it is, whether the request [may have been carried
 //!   out](Error::outcome_unknown), and its [class](Error::class) for the requeue.
@@ -33,6 +33,7 @@ pub mod config;
 pub mod endpoint;
 pub mod error;
 mod execute;
+mod limit;
 mod metrics;
 pub mod neutron;
 mod page;
@@ -43,6 +44,8 @@ pub use cloud::Cloud;
 pub use config::{CloudConfig, ConfigError};
 pub use endpoint::Endpoint;
 pub use error::{Error, Found, Kind};
+pub use limit::Priority;
 pub use metrics::Metrics;
 pub use neutron::Neutron;
-pub use settings::Settings;
+pub use reqwest::Method;
+pub use settings::{Fence, Settings};

@@ -1,5 +1,6 @@
 //! What the client counts and measures.
 
+use crate::Priority;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -34,6 +35,13 @@ struct ServiceLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WaitingLabels {
+    service: &'static str,
+    /// What the request is for.
+    priority: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LoginLabels {
     result: &'static str,
 }
@@ -44,6 +52,8 @@ pub struct Metrics {
     requests: Family<OutcomeLabels, Counter>,
     durations: Family<RequestLabels, Histogram, fn() -> Histogram>,
     in_flight: Family<ServiceLabels, Gauge>,
+    limits: Family<ServiceLabels, Gauge>,
+    waiting: Family<WaitingLabels, Gauge>,
     retries: Family<RequestLabels, Counter>,
     logins: Family<LoginLabels, Counter>,
 }
@@ -55,6 +65,8 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             in_flight: Family::default(),
+            limits: Family::default(),
+            waiting: Family::default(),
             retries: Family::default(),
             logins: Family::default(),
         };
@@ -69,6 +81,16 @@ impl Metrics {
             metrics.durations.clone(),
         );
         registry.register("openstack_requests_in_flight", "Requests being answered now", metrics.in_flight.clone());
+        registry.register(
+            "openstack_requests_limit",
+            "How many requests may be in flight now: what the service is found able to answer in good time",
+            metrics.limits.clone(),
+        );
+        registry.register(
+            "openstack_requests_waiting",
+            "Requests that wait for their turn, by what they are for",
+            metrics.waiting.clone(),
+        );
         registry.register("openstack_retries", "Attempts after the first one of a request", metrics.retries.clone());
         registry.register("openstack_logins", "Logins to Keystone by result", metrics.logins.clone());
         metrics
@@ -79,6 +101,21 @@ impl Metrics {
         let gauge = self.in_flight.get_or_create_owned(&ServiceLabels { service });
         gauge.inc();
         InFlight(gauge)
+    }
+
+    /// Counts a request as waiting until the guard is dropped.
+    pub(crate) fn waiting(&self, service: &'static str, priority: Priority) -> InFlight {
+        let gauge = self.waiting.get_or_create_owned(&WaitingLabels { service, priority: priority.as_str() });
+        gauge.inc();
+        InFlight(gauge)
+    }
+
+    /// The limit of a service is this now. Its waiting requests are told as none until there are some.
+    pub(crate) fn limit(&self, service: &'static str, limit: usize) {
+        self.limits.get_or_create(&ServiceLabels { service }).set(i64::try_from(limit).unwrap_or(i64::MAX));
+        for priority in Priority::ALL {
+            let _ = self.waiting.get_or_create(&WaitingLabels { service, priority: priority.as_str() });
+        }
     }
 
     pub(crate) fn finished(
@@ -106,7 +143,7 @@ impl Metrics {
     }
 }
 
-/// One request in flight.
+/// One request in flight, or one that waits.
 #[derive(Debug)]
 pub(crate) struct InFlight(Gauge);
 

@@ -1,14 +1,18 @@
 //! Lists: pages, and queries that are too long for one request.
+//!
+//! A page is asked for by the id of the last object before it, its marker. When that object is deleted in the meantime, Neutron
+//! answers 404 although nothing is wrong with the rest of the list. The marker is then an earlier object of the same page: the
+//! order is that of the ids, so that whatever was there all the time is still found, and what comes twice is left out.
 
 use crate::{
     endpoint::Call,
     error::{Details, Error, Kind},
 };
 use reqwest::Url;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-/// How often a list is begun when its pages shift under it.
-pub(crate) const MOST_BEGINNINGS: usize = 3;
+/// How often a list is begun when all objects that could mark a page are deleted under it.
+const MOST_BEGINNINGS: usize = 3;
 
 /// Longest query in bytes that is sent. uWSGI's default buffer for a whole request head is 4096 bytes, the token in it
 /// takes a few hundred.
@@ -23,20 +27,57 @@ type Query = Vec<(&'static str, String)>;
 #[derive(Debug)]
 pub(crate) struct Queries {
     waiting: VecDeque<Query>,
+    /// Ids of the last page, in its order: any of them can mark the next one.
+    last: Vec<String>,
+    /// How many objects before its last one the marker of the last page is.
+    back: usize,
+    /// Ids of the pages that another one followed.
+    seen: HashSet<String>,
+    /// A page may hold objects that an earlier one had.
+    repeats: bool,
+    beginnings: usize,
 }
 
 impl Queries {
     pub fn new(query: Query) -> Self {
-        Self { waiting: spread(query, LONGEST_QUERY).into() }
+        let waiting = spread(query, LONGEST_QUERY).into();
+        Self { waiting, last: Vec::new(), back: 0, seen: HashSet::new(), repeats: false, beginnings: 1 }
     }
 
     pub fn next(&mut self) -> Option<Query> {
         self.waiting.pop_front()
     }
 
-    /// Notes the next page of `call`. Only the marker is taken from the link: the link's host may be one that can't be
-    /// reached from here, and the token must not go to it.
-    pub fn follow(&mut self, call: &Call, next: Option<&str>) -> Result<(), Error> {
+    /// Whether a page may hold objects that an earlier one had.
+    pub fn repeats(&self) -> bool {
+        self.repeats
+    }
+
+    /// Whether an earlier page had the object.
+    pub fn had(&self, id: &str) -> bool {
+        self.seen.contains(id)
+    }
+
+    /// The object that marks the page that `call` asked for doesn't exist any more: asks with an earlier one. Twice as far
+    /// back each time, because objects are often deleted together. `false` when `call` had no marker, or it is no use.
+    pub fn step_back(&mut self, call: &Call) -> bool {
+        if self.last.is_empty() || !call.query.iter().any(|(key, _)| *key == "marker") {
+            return false;
+        }
+        (self.repeats, self.back) = (true, (self.back * 2).max(1));
+        let marker = self.last.len().checked_sub(self.back + 1).and_then(|at| self.last.get(at));
+        if marker.is_none() {
+            self.beginnings += 1;
+        }
+        let mut query: Query = call.query.iter().filter(|(key, _)| *key != "marker").cloned().collect();
+        query.extend(marker.map(|marker| ("marker", marker.clone())));
+        self.waiting.push_front(query);
+        self.beginnings <= MOST_BEGINNINGS
+    }
+
+    /// Notes the next page of `call`, whose page has the objects `ids`. Only the marker is taken from the link: the link's
+    /// host may be one that can't be reached from here, and the token must not go to it.
+    pub fn follow(&mut self, call: &Call, next: Option<&str>, ids: Vec<String>) -> Result<(), Error> {
         let Some(next) = next else { return Ok(()) };
         let malformed = |why: &str| {
             let message = format!("the link to the next page {why}: {next}");
@@ -54,6 +95,8 @@ impl Queries {
         query.extend(parameter("limit").map(|limit| ("limit", limit)));
         query.push(("marker", marker));
         self.waiting.push_front(query);
+        self.seen.extend(ids.iter().cloned());
+        (self.last, self.back) = (ids, 0);
         Ok(())
     }
 }

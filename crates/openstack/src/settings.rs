@@ -1,12 +1,21 @@
 //! How patient and how greedy the client is.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
+
+/// Says whether this process may change anything now. It is asked before each attempt of a request that changes something, so
+/// that a process that lost its right (another one works in its place) stops at once, in the middle of its repetitions too.
+pub trait Fence: fmt::Debug + Send + Sync {
+    /// # Errors
+    /// Why nothing may be changed, in one sentence.
+    fn check(&self) -> Result<(), String>;
+}
 
 /// Limits of the client. The defaults suit a Neutron that creates a few ports a second.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Requests in flight to each service at a time; the others wait for their turn.
-    pub in_flight: usize,
+    /// Most requests in flight to each service at a time; the others wait for their turn. How many there may be in fact
+    /// follows what the service can give.
+    pub max_in_flight: usize,
     /// Time for the TCP and TLS handshakes.
     pub connect_timeout: Duration,
     /// Time for one attempt of a GET.
@@ -25,12 +34,14 @@ pub struct Settings {
     pub max_delay: Duration,
     /// How long before its end a token is renewed.
     pub renewal_margin: Duration,
+    /// Whether requests that change something may be sent. `None`: always.
+    pub fence: Option<Arc<dyn Fence>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            in_flight: 16,
+            max_in_flight: 16,
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
@@ -40,6 +51,7 @@ impl Default for Settings {
             first_delay: Duration::from_millis(200),
             max_delay: Duration::from_secs(10),
             renewal_margin: Duration::from_secs(300),
+            fence: None,
         }
     }
 }

@@ -4,11 +4,17 @@ mod stub;
 
 use kuryr_core::error::Class;
 use kuryr_openstack::{
-    Found, Kind, Settings,
+    Fence, Found, Kind, Settings,
     neutron::{NewPort, PortId, PortQuery, PortUpdate},
 };
 use prometheus_client::registry::Registry;
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 use stub::{InTurn, Stub, fault, one_port, quick};
 use tokio::{io::AsyncReadExt, net::TcpListener};
 use wiremock::ResponseTemplate;
@@ -111,6 +117,36 @@ async fn retry_after_is_honoured_or_handed_to_the_caller() {
     assert_eq!(stub.count("GET", "ports/p").await, 3);
 }
 
+/// Allows so many attempts.
+#[derive(Debug)]
+struct Allows(AtomicUsize);
+
+impl Fence for Allows {
+    fn check(&self) -> Result<(), String> {
+        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map(drop).map_err(|_| "another one works".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn what_the_fence_forbids_is_not_sent_nor_repeated() {
+    let stub = Stub::start().await;
+    stub.neutron("GET", "ports/p", one_port()).await;
+    stub.neutron("PUT", "ports/p", InTurn::new([fault(503, "ServiceUnavailable"), one_port()])).await;
+    stub.neutron("POST", "ports", one_port()).await;
+    let fence = Arc::new(Allows(AtomicUsize::new(1)));
+    let neutron = stub.connect(Settings { fence: Some(fence), ..quick() }).await.neutron();
+    let error = neutron.update_port(&PortId::from("p"), &PortUpdate::default()).await.unwrap_err();
+    assert_eq!((error.kind(), error.class()), (Kind::Fenced, Class::Transient));
+    assert!(error.outcome_unknown(), "the first attempt may have been carried out: {error}");
+    assert_eq!(stub.count("PUT", "ports/p").await, 1, "the repetition is not sent");
+    let error = neutron.create_port(&new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome_unknown()), (Kind::Fenced, false));
+    assert!(error.to_string().contains("not sent: another one works"), "{error}");
+    assert_eq!(stub.count("POST", "ports").await, 0);
+    neutron.get_port(&PortId::from("p")).await.expect("reading is always allowed");
+}
+
 #[tokio::test]
 async fn a_deletion_that_was_carried_out_unseen_succeeds() {
     let stub = Stub::start().await;
@@ -205,7 +241,7 @@ async fn identifiers_can_not_climb_out_of_their_path() {
 async fn no_more_requests_are_in_flight_than_allowed() {
     let stub = Stub::start().await;
     stub.neutron("GET", "ports/p", one_port().set_delay(Duration::from_millis(100))).await;
-    let neutron = stub.connect(Settings { in_flight: 2, ..quick() }).await.neutron();
+    let neutron = stub.connect(Settings { max_in_flight: 2, ..quick() }).await.neutron();
     let begun = Instant::now();
     let id = PortId::from("p");
     let all = futures::future::join_all((0..6).map(|_| neutron.get_port(&id))).await;
@@ -233,6 +269,8 @@ async fn requests_are_counted() {
         r#"openstack_requests_total{service="identity",method="POST",resource="tokens",status="2xx"} 1"#,
         r#"openstack_request_duration_seconds_count{service="network",method="GET",resource="ports"} 2"#,
         r#"openstack_requests_in_flight{service="network"} 0"#,
+        r#"openstack_requests_limit{service="network"} 4"#,
+        r#"openstack_requests_waiting{service="network",priority="pod"} 0"#,
         r#"openstack_retries_total{service="network",method="GET",resource="ports"} 1"#,
         r#"openstack_logins_total{result="success"} 1"#,
     ] {

@@ -211,7 +211,7 @@ async fn group_blocks(
 async fn leave(cluster: &Cluster, show: &mut Show, space: Namespace) -> Result<()> {
     let name = space.name.clone();
     show.check("the namespace is deleted", space.remove()).await;
-    show.check("Neutron holds the nodes' own ports and no other of ours", async {
+    show.check("Neutron holds the nodes' own ports, free ones, and no other of ours", async {
         let left = eventually("Neutron to be empty", inventory::SETTLING, async || {
             let inventory = inventory::settled(cluster).await?;
             let of_demo = inventory.claims.iter().filter(|c| c.namespace().as_deref() == Some(&name)).count();
@@ -219,7 +219,7 @@ async fn leave(cluster: &Cluster, show: &mut Show, space: Namespace) -> Result<(
             Ok(inventory)
         })
         .await?;
-        let others = left.claims.len() + cluster.nodes().len();
+        let others = left.claims.len() + left.free().count() + cluster.nodes().len();
         ensure!(left.neutron.len() == others, "{} ports in Neutron, {others} expected", left.neutron.len());
         Ok(())
     })

@@ -72,6 +72,7 @@ fn desire(context: &Context, name: &str, uid: &str) -> KuryrPoolPortSpec {
             uid: uid.to_owned(),
             interface: names::NODE_INTERFACE.to_owned(),
         }),
+        released_at: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The step from what a node has to what it is to have. Pure.
 
-use crate::reasons;
-use kuryr_api::{KuryrPoolPort, KuryrPoolPortSpec, conditions};
+use crate::pool_port::plan::is_missing;
+use kuryr_api::{KuryrPoolPort, KuryrPoolPortSpec};
 use std::sync::Arc;
 
 /// What is there of a node.
@@ -40,21 +40,13 @@ pub fn plan(seen: &Observed, desired: Option<KuryrPoolPortSpec>) -> Step {
     }
 }
 
-/// The port was there and is gone in Neutron.
-fn is_missing(port: &KuryrPoolPort) -> bool {
-    let conditions = port.status.iter().flat_map(|status| &status.conditions);
-    conditions.into_iter().any(|condition| {
-        condition.type_ == conditions::CREATED
-            && condition.status == "False"
-            && condition.reason == reasons::PORT_MISSING
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reasons;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
     use kuryr_api::KuryrPoolPortStatus;
+    use kuryr_api::conditions;
 
     fn spec(group: &str) -> KuryrPoolPortSpec {
         KuryrPoolPortSpec {
@@ -63,6 +55,7 @@ mod tests {
             subnet_ids: vec!["four".into()],
             security_group_ids: vec![group.into()],
             claim_ref: None,
+            released_at: None,
         }
     }
 

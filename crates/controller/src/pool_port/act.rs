@@ -4,8 +4,12 @@ use super::{observe::Observed, plan::Step, status};
 use crate::{
     context::Context,
     error::Error,
+    gather::Flow,
+    pool,
     runtime::{apply, queue::Next},
 };
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt};
 use kuryr_api::KuryrPoolPort;
 use kuryr_core::{
@@ -13,14 +17,17 @@ use kuryr_core::{
     names::{self, OwnerMark},
 };
 use kuryr_openstack::{
-    Found,
-    neutron::{FixedIpRequest, NewPort, Port, PortId, PortQuery, PortUpdate, SecurityGroupId, SubnetId},
+    Found, Priority,
+    neutron::{FixedIpRequest, NewPort, Port, PortId, PortUpdate, SecurityGroupId, SubnetId},
 };
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
 /// How soon to look again when the answer to a write of ours is about to come.
 const ANSWER: Duration = Duration::from_millis(5);
+
+/// How soon an object comes again that waits for its turn to be asked for, should nobody call it.
+const OUTSIDE: Duration = Duration::from_secs(15);
 
 /// What a step came to.
 pub enum Acted {
@@ -37,12 +44,13 @@ pub async fn act(context: &Context, seen: &Observed, step: Step) -> Result<Acted
     match step {
         Step::Converged => Ok(Acted::Ended(Next::Converged)),
         Step::Wait(wait) => Ok(Acted::Ended(Next::NotYet(wait))),
-        Step::Release => {
-            let claim = object.spec.claim_ref.as_ref().map_or("", |claim| &claim.name);
-            tracing::info!(object = apply::described(object), claim, "released");
-            changed(context, apply::spec(&api, object, json!({ "claimRef": null })).await?)
+        Step::Release { used } => release(context, object, used).await,
+        Step::EnsurePool => {
+            pool::ensure(context, object).await?;
+            Ok(Acted::Ended(Next::Converged))
         }
-        Step::Delete => match apply::delete(&api, object).await? {
+        // Whoever claims it meanwhile is first.
+        Step::Delete => match apply::delete_unchanged(&api, object).await? {
             Some(deleting) => changed(context, deleting),
             None => Ok(gone(context, object)),
         },
@@ -53,17 +61,32 @@ pub async fn act(context: &Context, seen: &Observed, step: Step) -> Result<Acted
             tracing::warn!(object = apply::described(object), "our finalizer was missing, putting it on");
             changed(context, apply::with_finalizer(&api, object, names::NEUTRON_PORT_FINALIZER).await?)
         }
-        Step::Create => {
-            let port = find_or_create(context, object).await?;
-            let published = status::publish_port(context, object, &port).await;
-            if published.as_ref().is_err_and(Error::is_stale) {
-                yield_to_recorded(context, object, &port).await?;
-            }
-            changed(context, published?)
+        Step::Create
+            if !context.gather.creator.admits(&object.name_any(), &new_port(context, object), &flow(object)) =>
+        {
+            Ok(Acted::Ended(Next::NotYet(OUTSIDE)))
         }
+        Step::Create => create(context, object).await,
         Step::Recheck => recheck(context, object).await,
         Step::SetGroups(groups) => set_groups(context, object, groups).await,
     }
+}
+
+/// Makes the port free, for the pool of its node and network. It gets the groups that free ports have.
+async fn release(context: &Context, object: &KuryrPoolPort, used: bool) -> Result<Acted, Error> {
+    let claim = object.spec.claim_ref.as_ref().map_or("", |claim| &claim.name);
+    let groups = context.free_groups();
+    // A port that is deleted next keeps the groups that it has.
+    let kept = object.metadata.deletion_timestamp.is_none();
+    let groups = if kept { &groups } else { &object.spec.security_group_ids };
+    let never_there = object.status.as_ref().is_none_or(|status| status.port_id.is_none());
+    let released_at = (used && !never_there).then(|| Time(Timestamp::now()));
+    let spec = json!({ "claimRef": null, "releasedAt": released_at, "securityGroupIds": groups });
+    let released = apply::spec(&context.pool_ports_api(), object, spec).await?;
+    // What it waits for from now on it waits for as a free port.
+    context.gather.creator.withdraw(&object.name_any());
+    tracing::info!(object = apply::described(object), claim, "released");
+    changed(context, released)
 }
 
 fn changed(context: &Context, object: KuryrPoolPort) -> Result<Acted, Error> {
@@ -75,6 +98,7 @@ fn changed(context: &Context, object: KuryrPoolPort) -> Result<Acted, Error> {
 fn gone(context: &Context, object: &KuryrPoolPort) -> Acted {
     let uid = object.uid().unwrap_or_default();
     context.attempts.forget(&uid);
+    context.gather.creator.withdraw(&object.name_any());
     context.pool_ports.gone(None, &object.name_any(), &uid);
     Acted::Ended(Next::Converged)
 }
@@ -84,48 +108,84 @@ fn mark(context: &Context, object: &KuryrPoolPort) -> OwnerMark {
     OwnerMark { cluster: context.settings.cluster.clone(), uid: object.uid().unwrap_or_default() }
 }
 
-/// The Neutron ports that carry the object's mark. They are looked for by `device_id`, which Neutron's database has an
-/// index for, and recognised by the mark.
+/// The Neutron ports that carry the object's mark. They are looked for by `device_id` and, as somebody may have changed that,
+/// by the recorded id, and recognised by the mark.
 async fn find(context: &Context, object: &KuryrPoolPort) -> Result<Vec<Port>, Error> {
     let mark = mark(context, object);
-    let query = PortQuery { device_ids: vec![mark.uid.clone()], ..PortQuery::default() };
-    let mut ports = context
-        .neutron
-        .list_ports(&query)
-        .await
-        .map_err(Error::openstack("look for the Neutron port", apply::described(object)))?;
-    // A port whose `device_id` somebody changed is still ours.
-    if let Some(id) = recorded(object).map(PortId::from).filter(|id| ports.iter().all(|port| port.id != *id)) {
-        let port = context.neutron.get_port(&id).await.found();
-        ports.extend(port.map_err(Error::openstack("look for the Neutron port", apply::described(object)))?);
-    }
+    let recorded = recorded(object).map(PortId::from);
+    let found = context.gather.finder.find(&mark.uid, recorded.as_ref()).await;
+    let mut ports = found.map_err(Error::openstack("look for the Neutron port", apply::described(object)))?;
     ports.retain(|port| OwnerMark::parse(&port.description).as_ref() == Some(&mark));
     Ok(ports)
 }
 
-/// The object's one Neutron port: found, where a request may have been made before, else created.
-async fn find_or_create(context: &Context, object: &KuryrPoolPort) -> Result<Port, Error> {
+/// Gives the object its one Neutron port: found, where a request may have been made before, else created.
+async fn create(context: &Context, object: &KuryrPoolPort) -> Result<Acted, Error> {
     let uid = object.uid().unwrap_or_default();
     let first = context.attempts.first(&uid);
-    if !first {
-        context.attempts.inherited(&uid);
-        let (kept, surplus) = sort_out(object, find(context, object).await?);
-        if !surplus.is_empty() {
-            // Only once one is recorded is it certain which ones nobody uses: another controller may just record another.
-            context.attempts.look_again(&uid);
-        }
-        if let Some(port) = kept {
+    let found = if first { Vec::new() } else { earlier(context, object, &uid).await? };
+    if !found.is_empty() && context.attempts.may_be_half_made(&uid) {
+        tracing::warn!(
+            object = apply::described(object),
+            ports = found.len(),
+            "Neutron went away while it made the port, another one is made"
+        );
+        let discarded = status::publish_discarded(context, object, &found).await?;
+        context.attempts.discarded(&uid);
+        return changed(context, discarded);
+    }
+    let (kept, surplus) = sort_out(object, found);
+    if !surplus.is_empty() {
+        // Only once one is recorded is it certain which ones nobody uses: another controller may just record another.
+        context.attempts.look_again(&uid);
+    }
+    let port = match kept {
+        Some(port) => {
             tracing::info!(object = apply::described(object), port = %port.id, "found the Neutron port of an earlier request");
             context.metrics.adopted();
-            return Ok(port);
+            port
         }
+        None => {
+            let port = request(context, object, &uid, first).await?;
+            context.attempts.discarded(&uid);
+            port
+        }
+    };
+    let published = status::publish_port(context, object, &port).await;
+    if published.as_ref().is_err_and(Error::is_stale) {
+        yield_to_recorded(context, object, &port).await?;
     }
-    let created = context.neutron.create_port(&new_port(context, object)).await;
+    changed(context, published?)
+}
+
+/// The Neutron ports of earlier requests. Those that were discarded are deleted.
+async fn earlier(context: &Context, object: &KuryrPoolPort, uid: &str) -> Result<Vec<Port>, Error> {
+    context.attempts.inherited(uid);
+    let found = find(context, object).await?;
+    let (discarded, found): (Vec<_>, _) = found.into_iter().partition(|_| false);
+    for port in discarded {
+        delete(context, object, &port.id).await?;
+        context.metrics.surplus_deleted();
+    }
+    Ok(found)
+}
+
+/// Whether it is written that nobody uses this port of the object.
+fn is_discarded(object: &KuryrPoolPort, port: &Port) -> bool {
+    object.status.as_ref().is_some_and(|status| status.discarded_port_ids.iter().any(|id| id == port.id.as_str()))
+}
+
+/// Requests the object's port.
+async fn request(context: &Context, object: &KuryrPoolPort, uid: &str, first: bool) -> Result<Port, Error> {
+    let created = context.gather.creator.create(&object.name_any(), new_port(context, object), flow(object)).await;
     if let Err(error) = &created {
         if error.outcome_unknown() {
-            context.attempts.lost(&uid);
+            context.attempts.lost(uid);
         } else if first {
-            context.attempts.refused(&uid);
+            context.attempts.refused(uid);
+        }
+        if error.broke_off() {
+            context.attempts.broke_off(uid);
         }
     }
     let port = created.map_err(Error::openstack("create the Neutron port", apply::described(object)))?;
@@ -171,6 +231,12 @@ fn new_port(context: &Context, object: &KuryrPoolPort) -> NewPort {
     }
 }
 
+/// For whom the port is.
+fn flow(object: &KuryrPoolPort) -> Flow {
+    let claim = object.spec.claim_ref.as_ref();
+    claim.map_or(Flow::Refill, |claim| Flow::Miss(claim.namespace.clone().unwrap_or_default()))
+}
+
 fn group_ids(ids: &[String]) -> Vec<SecurityGroupId> {
     ids.iter().map(|id| SecurityGroupId::from(id.as_str())).collect()
 }
@@ -191,8 +257,10 @@ fn recorded(object: &KuryrPoolPort) -> Option<&str> {
 }
 
 async fn delete(context: &Context, object: &KuryrPoolPort, id: &PortId) -> Result<(), Error> {
-    let deleted = context.neutron.delete_port(id).await.found();
-    deleted.map(drop).map_err(Error::openstack("delete the Neutron port", apply::described(object)))
+    let deleted = context.neutron.with_priority(Priority::Release).delete_port(id).await.found();
+    deleted.map_err(Error::openstack("delete the Neutron port", apply::described(object)))?;
+    context.gather.creator.room(&object.spec.network_id.as_str().into());
+    Ok(())
 }
 
 /// A request whose answer was lost has been carried out by now, if it ever is: of two ports one goes.
@@ -217,7 +285,9 @@ async fn set_groups(context: &Context, object: &KuryrPoolPort, groups: Vec<Strin
     };
     let update = PortUpdate { security_groups: Some(group_ids(&groups)), ..PortUpdate::default() };
     let failed = |error| Error::openstack("change the groups of the Neutron port", apply::described(object))(error);
-    match context.neutron.update_port(&PortId::from(id.as_str()), &update).await {
+    // Nobody waits for a free port.
+    let priority = if object.spec.claim_ref.is_some() { Priority::Pod } else { Priority::Background };
+    match context.neutron.with_priority(priority).update_port(&PortId::from(id.as_str()), &update).await {
         Ok(port) => {
             tracing::info!(object = apply::described(object), port = id, ?groups, "security groups changed");
             changed(context, status::publish_port(context, object, &port).await?)

@@ -1,6 +1,7 @@
 //! The next step of a port. Pure.
 
-use super::observe::Observed;
+use super::observe::{Observed, Pool};
+use crate::reasons;
 use kuryr_api::{KuryrPoolPort, conditions};
 use kuryr_core::{
     claim::{self, PortFacts},
@@ -16,7 +17,12 @@ pub enum Step {
     /// Nothing is to be done before this time: an earlier request has failed.
     Wait(Duration),
     /// Clear the claim.
-    Release,
+    Release {
+        /// A pod may have had the port's address: it cools down.
+        used: bool,
+    },
+    /// Make the KuryrPool that shows and sets the levels of the port's node and network.
+    EnsurePool,
     /// Delete the object.
     Delete,
     /// Delete the port in Neutron, then take the finalizer off.
@@ -38,16 +44,23 @@ pub fn plan(seen: &Observed) -> Step {
     let facts = PortFacts {
         claimant: seen.claimant,
         deleting: object.metadata.deletion_timestamp.is_some(),
-        // Free ports are kept when there are pools.
-        kept_when_free: false,
+        kept_when_free: seen.pool != Pool::Unwanted && !is_missing(object),
     };
     match facts.step() {
-        claim::Step::Release => Step::Release,
+        claim::Step::Release { used } => Step::Release { used },
         claim::Step::Delete => Step::Delete,
         claim::Step::Destroy if is_ours_to_finish(object) => Step::Destroy,
         claim::Step::Destroy | claim::Step::AwaitClaimant => Step::Converged,
         claim::Step::Keep => keep(seen),
     }
+}
+
+/// The port was there and is gone in Neutron: nobody can use it any more.
+pub fn is_missing(object: &KuryrPoolPort) -> bool {
+    let conditions = object.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .into_iter()
+        .any(|condition| condition.type_ == conditions::CREATED && condition.reason == reasons::PORT_MISSING)
 }
 
 /// Our finalizer is still on the object.
@@ -69,6 +82,8 @@ fn keep(seen: &Observed) -> Step {
         && conditions::is_true(&status.conditions, conditions::CREATED)
     {
         Step::SetGroups(seen.object.spec.security_group_ids.clone())
+    } else if seen.pool == Pool::Wanted {
+        return Step::EnsurePool;
     } else {
         return Step::Converged;
     };
@@ -92,12 +107,19 @@ mod tests {
             "spec": { "nodeName": "n", "networkId": "net", "subnetIds": ["four"], "securityGroupIds": ["a", "b"] },
         });
         let object = Arc::new(serde_json::from_value(object).unwrap());
-        Observed { object, claimant, unsettled: None, wait: None }
+        Observed { object, claimant, pool: Pool::Unwanted, unsettled: None, wait: None }
     }
 
     fn created(groups: &[&str]) -> serde_json::Value {
         let condition = json!({ "type": "Created", "status": "True", "reason": "Created", "message": "", "lastTransitionTime": "2026-11-23T00:00:00Z" });
         json!({ "portId": "p", "securityGroupIds": groups, "conditions": [condition] })
+    }
+
+    fn missing() -> serde_json::Value {
+        let mut status = created(&["a", "b"]);
+        status["conditions"][0]["status"] = json!("False");
+        status["conditions"][0]["reason"] = json!(reasons::PORT_MISSING);
+        status
     }
 
     #[test]
@@ -112,8 +134,15 @@ mod tests {
             (Observed { unsettled: Some(second), ..seen(holds, false, &created(&["a", "b"])) }, Step::Converged),
             (Observed { unsettled: Some(Duration::ZERO), ..seen(holds, false, &created(&["a", "b"])) }, Step::Recheck),
             (seen(holds, true, &created(&["a", "b"])), Step::Converged),
-            (seen(Some(Claimant::Yields), true, &created(&["a", "b"])), Step::Release),
-            (seen(Some(Claimant::Gone), false, &created(&["a", "b"])), Step::Release),
+            (seen(Some(Claimant::Yields), true, &created(&["a", "b"])), Step::Release { used: true }),
+            (seen(Some(Claimant::Gone), false, &created(&["a", "b"])), Step::Release { used: true }),
+            (seen(Some(Claimant::Superseded), false, &json!({})), Step::Release { used: false }),
+            (Observed { pool: Pool::Wanted, ..seen(holds, false, &created(&["a", "b"])) }, Step::EnsurePool),
+            (Observed { pool: Pool::Wanted, ..seen(None, false, &created(&["a", "b"])) }, Step::EnsurePool),
+            (Observed { pool: Pool::Exists, ..seen(None, false, &created(&["a", "b"])) }, Step::Converged),
+            (Observed { pool: Pool::Exists, ..seen(None, false, &json!({})) }, Step::Create),
+            (Observed { pool: Pool::Exists, ..seen(None, false, &missing()) }, Step::Delete),
+            (Observed { pool: Pool::Exists, ..seen(holds, false, &missing()) }, Step::Converged),
             (seen(None, false, &created(&["a", "b"])), Step::Delete),
             (seen(None, true, &created(&["a", "b"])), Step::Destroy),
             (Observed { wait: Some(second), ..seen(None, true, &json!({})) }, Step::Destroy),

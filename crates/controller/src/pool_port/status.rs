@@ -8,6 +8,7 @@ use crate::{
     runtime::{apply, cache::object_ref, queue},
 };
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt};
 use kuryr_api::{
     ClaimKind, KuryrPoolPort, KuryrPoolPortStatus,
@@ -30,6 +31,8 @@ fn of_port(object: &KuryrPoolPort, port: &Port, addressing: Addressing, now: Tim
         reason: reasons::CREATED,
         message: "the Neutron port exists".to_owned(),
     };
+    let (before, groups) = (object.status.clone().unwrap_or_default(), groups_of(port));
+    let regrouped = before.port_id.is_some() && before.security_group_ids != groups;
     KuryrPoolPortStatus {
         observed_generation: object.metadata.generation,
         port_id: Some(port.id.to_string()),
@@ -38,7 +41,9 @@ fn of_port(object: &KuryrPoolPort, port: &Port, addressing: Addressing, now: Tim
         routes: addressing.routes,
         name_servers: addressing.name_servers,
         mtu: Some(addressing.mtu),
-        security_group_ids: groups_of(port),
+        security_group_ids: groups,
+        discarded_port_ids: Vec::new(),
+        regrouped_at: if regrouped { Some(Time(now)) } else { before.regrouped_at },
         conditions: vec![created.onto(conditions_of(object), object.metadata.generation, now)],
     }
 }
@@ -100,6 +105,32 @@ pub async fn publish_failure(context: &Context, object: &KuryrPoolPort, error: &
     }
 }
 
+/// Says that the Neutron ports of earlier requests aren't used. Once that is written nobody can record them any more, so they may be
+/// deleted.
+pub async fn publish_discarded(
+    context: &Context,
+    object: &KuryrPoolPort,
+    ports: &[Port],
+) -> Result<KuryrPoolPort, Error> {
+    write(context, object, discarding(object, ports, Timestamp::now())).await
+}
+
+/// Those that were discarded before are deleted by now: where Neutron goes away again and again, the list doesn't grow.
+fn discarding(object: &KuryrPoolPort, ports: &[Port], now: Timestamp) -> KuryrPoolPortStatus {
+    let ids: Vec<_> = ports.iter().map(|port| port.id.to_string()).collect();
+    let message = format!(
+        "Neutron went away while it made the port {}, so OVN may not know of it: another one is made",
+        ids.join(", ")
+    );
+    let created = Wanted { type_: conditions::CREATED, status: Some(false), reason: reasons::HALF_MADE, message };
+    KuryrPoolPortStatus {
+        observed_generation: object.metadata.generation,
+        discarded_port_ids: ids,
+        conditions: vec![created.onto(conditions_of(object), object.metadata.generation, now)],
+        ..object.status.clone().unwrap_or_default()
+    }
+}
+
 async fn publish_false(
     context: &Context,
     object: &KuryrPoolPort,
@@ -122,4 +153,48 @@ async fn write(context: &Context, object: &KuryrPoolPort, status: KuryrPoolPortS
     let written = apply::status(&api, object, &status).await?;
     context.pool_ports.wrote(written.clone());
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(status: &serde_json::Value) -> KuryrPoolPort {
+        let object = json!({
+            "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPoolPort", "metadata": { "name": "n-1" },
+            "spec": { "nodeName": "n", "networkId": "net", "subnetIds": ["four"] }, "status": status,
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    /// The status after Neutron has answered with these groups.
+    fn answered(before: &serde_json::Value, groups: &[&str], now: Timestamp) -> KuryrPoolPortStatus {
+        let port =
+            Port { id: "p".into(), security_groups: groups.iter().map(|&id| id.into()).collect(), ..Port::default() };
+        let addressing = Addressing { addresses: vec![], routes: vec![], name_servers: vec![], mtu: 1442 };
+        of_port(&object(before), &port, addressing, now)
+    }
+
+    #[test]
+    fn only_what_is_still_to_be_deleted_is_named() {
+        let port = |id: &str| Port { id: id.into(), ..Port::default() };
+        let now = Timestamp::from_second(1).unwrap();
+        let first = discarding(&object(&json!({})), &[port("a"), port("b")], now);
+        assert_eq!(first.discarded_port_ids, ["a", "b"]);
+        let second = discarding(&object(&json!(first)), &[port("c")], now);
+        assert_eq!(second.discarded_port_ids, ["c"], "a Neutron that goes away again and again fills no list");
+        assert_eq!((&*second.conditions[0].reason, &*second.conditions[0].status), (reasons::HALF_MADE, "False"));
+    }
+
+    #[test]
+    fn the_last_change_of_the_groups_is_remembered() {
+        let [first, second, third] = [1, 2, 3].map(|second| Timestamp::from_second(second).unwrap());
+        let born = answered(&json!({}), &["b", "a"], first);
+        assert_eq!((&*born.security_group_ids, &born.regrouped_at), (&["a".to_owned(), "b".to_owned()][..], &None));
+        let changed = answered(&json!(born), &["a"], second);
+        assert_eq!(changed.regrouped_at, Some(Time(second)));
+        let same = answered(&json!(changed), &["a"], third);
+        assert_eq!(same.regrouped_at, Some(Time(second)));
+    }
 }

@@ -21,6 +21,7 @@ pub fn desire(seen: &Observed, defaults: &Defaults) -> Desired {
         subnet_ids: defaults.subnets.clone(),
         security_group_ids: defaults.pod_groups.clone(),
         claim_ref: Some(interface.claim.clone()),
+        released_at: None,
     };
     Desired { exists: seen.pod_lives, pool_ports: seen.interfaces.iter().map(pool_port).collect() }
 }

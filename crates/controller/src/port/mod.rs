@@ -1,20 +1,28 @@
-//! KuryrPort to KuryrPoolPort: a claim gets one port per interface, and goes when its pod is gone.
+//! KuryrPort to KuryrPoolPort: a claim takes a free port per interface, or has one made, and goes when its pod is gone.
 
 mod act;
-mod desire;
-mod observe;
-mod plan;
+pub mod desire;
+mod fit;
+pub mod observe;
+pub mod plan;
 mod status;
 
 pub use act::create_pool_port;
+pub use fit::{has_groups, is_claimable};
+pub use observe::recorded;
 pub use status::pod_of;
 
 use crate::{
     context::Context,
     error::Error,
+    networks::Defaults,
     runtime::queue::{Next, Reconciler},
 };
+use act::Acted;
+use kube::ResourceExt;
 use kuryr_api::KuryrPort;
+use kuryr_core::{names, node::Release};
+use observe::{Interface, Observed};
 use std::sync::Arc;
 
 /// The reconciler of KuryrPorts.
@@ -24,12 +32,42 @@ impl Reconciler for Ports {
     type Object = KuryrPort;
 
     async fn reconcile(&self, port: Arc<KuryrPort>) -> Result<Next, Error> {
-        let seen = observe::observe(&self.0, port).await?;
-        let desired = desire::desire(&seen, &self.0.networks.defaults());
-        let next = act::act(&self.0, &seen, plan::plan(&seen, &desired)).await?;
+        let context = &*self.0;
+        let defaults = context.networks.defaults();
+        let mut seen = observe::observe(context, port, &defaults).await?;
+        let desired = desire::desire(&seen, &defaults);
+        let plan = plan::plan(&seen, &desired, context.settings.pools.cool_down());
+        let Acted { next, claimed } = act::act(context, &seen, plan).await?;
         if next == Next::Converged {
-            status::publish(&self.0, &seen).await?;
+            seen.settle_on(claimed);
+            match status::publish(context, &seen).await {
+                Ok(()) => {}
+                // Decided on a state that is no more, as that before our own last write: the cache has the next one in a moment.
+                Err(error) if error.is_stale() => return Ok(Next::After(act::CHANGED)),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(next)
+        wait_or_not(context, &seen, &defaults);
+        Ok(match seen.release {
+            // No object says when a silence has lasted for long enough.
+            Release::In(left) if next == Next::Converged => Next::After(left),
+            _ => next,
+        })
+    }
+}
+
+/// Notes whether the claim waits for a port: the next one that is free is offered to it.
+fn wait_or_not(context: &Context, seen: &Observed, defaults: &Defaults) {
+    let claim = (seen.port.namespace().unwrap_or_default(), seen.port.name_any());
+    let served =
+        |interface: &Interface| interface.settled || interface.pool_port.as_deref().is_some_and(status::is_usable);
+    if seen.deleting() || !seen.pod_lives || seen.interfaces.iter().all(served) {
+        if let Some(pool) = context.inventory.served(&claim) {
+            // It may have held its refill back for those who wait.
+            context.queues.pools.add(None, &pool);
+        }
+    } else {
+        let pool = names::pool(&seen.port.spec.node_name, &defaults.network, &defaults.subnets);
+        context.inventory.waits(&pool, claim);
     }
 }

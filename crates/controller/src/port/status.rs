@@ -2,6 +2,7 @@
 
 use super::{
     act::api,
+    fit,
     observe::{Interface, Observed},
 };
 use crate::{context::Context, error::Error, reasons, runtime::apply};
@@ -9,18 +10,23 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
 use kuryr_api::{
-    Binding, BindingKind, InterfaceStatus, KuryrPoolPort, KuryrPort, KuryrPortStatus,
+    Binding, BindingKind, InterfaceStatus, KuryrPoolPort, KuryrPoolPortStatus, KuryrPort, KuryrPortStatus, Readiness,
     conditions::{self, Wanted},
 };
 
-/// Writes our part of the status where it differs, and tells a new failure on the pod.
+/// Writes our part of the status where it differs, and tells a new failure on the pod. With it the claim settles on its ports.
 pub async fn publish(context: &Context, seen: &Observed) -> Result<(), Error> {
     let port = &*seen.port;
     if seen.deleting() || !seen.pod_lives {
         return Ok(());
     }
-    let interfaces: Vec<_> = seen.interfaces.iter().filter_map(interface).collect();
+    let readiness = context.settings.pods.readiness.into();
+    let mut interfaces: Vec<_> = seen.interfaces.iter().filter_map(|of| interface(of, readiness)).collect();
     let allocated = allocated(&seen.interfaces);
+    if allocated.reason == reasons::PORT_MISSING {
+        // The node still has to know what its interface was made of.
+        interfaces = port.status.as_ref().map_or_else(Vec::new, |status| status.interfaces.clone());
+    }
     if is_published(port, &interfaces, &allocated) {
         return Ok(());
     }
@@ -55,7 +61,7 @@ fn is_published(port: &KuryrPort, interfaces: &[InterfaceStatus], allocated: &Wa
 }
 
 /// The data of an interface whose port exists.
-fn interface(interface: &Interface) -> Option<InterfaceStatus> {
+fn interface(interface: &Interface, readiness: Readiness) -> Option<InterfaceStatus> {
     let pool_port = interface.pool_port.as_ref()?;
     let status = pool_port.status.as_ref()?;
     Some(InterfaceStatus {
@@ -67,7 +73,7 @@ fn interface(interface: &Interface) -> Option<InterfaceStatus> {
         routes: status.routes.clone(),
         name_servers: status.name_servers.clone(),
         mtu: status.mtu?,
-        binding: Binding { kind: BindingKind::Ovs },
+        binding: Binding { kind: BindingKind::Ovs, readiness },
     })
 }
 
@@ -79,7 +85,12 @@ fn allocated(interfaces: &[Interface]) -> Wanted {
         reason,
         message: message.to_owned(),
     };
-    let lacking = interfaces.iter().find(|interface| !interface.pool_port.as_deref().is_some_and(is_created));
+    if let Some(lost) = interfaces.iter().find(|interface| interface.lost) {
+        let message =
+            format!("the KuryrPoolPort of {} was taken away: delete the pod to get another one", lost.claim.interface);
+        return wanted(false, reasons::PORT_MISSING, &message);
+    }
+    let lacking = interfaces.iter().find(|interface| !interface.pool_port.as_deref().is_some_and(is_usable));
     let Some(lacking) = lacking else {
         return wanted(true, reasons::ALLOCATED, "every interface has its Neutron port");
     };
@@ -87,16 +98,18 @@ fn allocated(interfaces: &[Interface]) -> Wanted {
         lacking.pool_port.iter().filter_map(|port| port.status.as_ref()).flat_map(|status| &status.conditions);
     let failure = conditions.into_iter().find(|condition| condition.type_ == conditions::CREATED);
     match failure {
+        Some(made) if made.status == "True" => {
+            wanted(false, reasons::PENDING, "the Neutron port is being given the pod's security groups")
+        }
         Some(failure) => wanted(false, reasons::known(&failure.reason), &failure.message),
         None => wanted(false, reasons::PENDING, "the Neutron port is being created"),
     }
 }
 
-/// The port exists in Neutron.
-fn is_created(port: &KuryrPoolPort) -> bool {
-    port.status
-        .as_ref()
-        .is_some_and(|status| status.port_id.is_some() && conditions::is_true(&status.conditions, conditions::CREATED))
+/// The port exists in Neutron and has its groups.
+pub fn is_usable(port: &KuryrPoolPort) -> bool {
+    let has_groups = |status: &KuryrPoolPortStatus| status.security_group_ids == port.spec.security_group_ids;
+    fit::is_created(port) && port.status.as_ref().is_some_and(has_groups)
 }
 
 /// The pod that an Event is about.
@@ -130,7 +143,8 @@ mod tests {
             uid: "u".into(),
             interface: "eth0".into(),
         };
-        Interface { claim, name: "node1-1".into(), pool_port: Some(Arc::new(serde_json::from_value(object).unwrap())) }
+        let pool_port = Some(Arc::new(serde_json::from_value(object).unwrap()));
+        Interface { claim, name: "node1-1".into(), pool_port, settled: false, lost: false }
     }
 
     fn condition(status: &str, reason: &str, message: &str) -> serde_json::Value {
@@ -144,7 +158,7 @@ mod tests {
             "addresses": [{ "ip": "10.244.0.5", "prefixLength": 16, "gateway": "10.244.0.1", "subnetId": "four" }],
             "conditions": [condition("True", "Created", "")],
         }));
-        let copied = interface(&with_port).unwrap();
+        let copied = interface(&with_port, Readiness::Dataplane).unwrap();
         assert_eq!((copied.name.as_str(), copied.port_id.as_str(), copied.mtu), ("eth0", "p", 1442));
         assert_eq!(copied.addresses[0].ip.to_string(), "10.244.0.5");
         assert_eq!(allocated(std::slice::from_ref(&with_port)).status, Some(true));
@@ -158,7 +172,7 @@ mod tests {
             "portId": "p", "macAddress": "fa:16:3e:00:00:01", "mtu": 1442, "conditions": [condition("True", "Created", "")],
         }));
         let allocation = allocated(std::slice::from_ref(&with_port));
-        let interfaces = vec![interface(&with_port).unwrap()];
+        let interfaces = vec![interface(&with_port, Readiness::Dataplane).unwrap()];
         let spec = kuryr_api::KuryrPortSpec {
             pod_name: "web".into(),
             pod_uid: "u".into(),
@@ -174,6 +188,20 @@ mod tests {
         assert!(is_published(&port, &[], &allocated(&[unknown])), "not in the cache isn't gone");
         let failed = interface_with(&json!({ "conditions": [condition("False", "QuotaExceeded", "no room")] }));
         assert!(!is_published(&port, &[], &allocated(&[failed])), "a failure is told");
+    }
+
+    #[test]
+    fn a_port_is_not_handed_out_before_it_has_its_groups() {
+        let status = |groups| json!({ "portId": "p", "securityGroupIds": groups, "conditions": [condition("True", "Created", "")] });
+        let mut opening = interface_with(&status(json!([])));
+        Arc::make_mut(opening.pool_port.as_mut().unwrap()).spec.security_group_ids = vec!["open".into()];
+        assert_eq!(allocated(&[opening]).reason, reasons::PENDING);
+    }
+
+    #[test]
+    fn a_port_that_was_taken_away_is_told() {
+        let lost = Interface { pool_port: None, lost: true, ..interface_with(&json!({})) };
+        assert_eq!(allocated(&[lost]).reason, reasons::PORT_MISSING);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The admin server: `/live`, `/ready`, `/metrics`, `/debug/state`.
 
-use super::{Kind, cache::Cache, health::Health, metrics::Metrics, queue::Queue, retry::Retries};
+use super::{Kind, cache::Cache, health::Health, leader::Standing, metrics::Metrics, queue::Queue, retry::Retries};
 use axum::{
     Json, Router,
     extract::State,
@@ -22,6 +22,9 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// Reads the state of one kind, and sets its metrics: its name and what `/debug/state` says of it.
 type Reader = Box<dyn Fn(&Metrics) -> (String, Value) + Send>;
 
+/// Sets values that are only read when somebody asks.
+type Setter = Box<dyn Fn(&Metrics) + Send>;
+
 /// What the server shows.
 #[derive(Clone)]
 pub struct Admin(Arc<Shown>);
@@ -31,16 +34,17 @@ struct Shown {
     health: Health,
     metrics: Metrics,
     retries: Retries,
+    standing: Standing,
     kinds: Mutex<Vec<Reader>>,
-    waiting: Mutex<Option<Box<dyn Fn() -> usize + Send>>>,
+    readers: Mutex<Vec<Setter>>,
 }
 
 impl Admin {
     /// A server that shows these.
     #[must_use]
-    pub fn new(registry: Registry, health: Health, metrics: Metrics, retries: Retries) -> Self {
-        let (kinds, waiting) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Shown { registry, health, metrics, retries, kinds, waiting }))
+    pub fn new(registry: Registry, health: Health, metrics: Metrics, retries: Retries, standing: Standing) -> Self {
+        let (kinds, readers) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Shown { registry, health, metrics, retries, standing, kinds, readers }))
     }
 
     /// Shows a kind's cache and queue too.
@@ -60,9 +64,15 @@ impl Admin {
         self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(read));
     }
 
-    /// How to count the pods that wait for their port.
-    pub fn count_waiting(&self, count: impl Fn() -> usize + Send + 'static) {
-        *self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(count));
+    /// What sets further values that are only read when somebody asks.
+    pub fn read_also(&self, read: impl Fn(&Metrics) + Send + 'static) {
+        self.0.readers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(read));
+    }
+
+    /// Shows no kind any more, until new caches and queues are shown.
+    pub fn clear(&self) {
+        self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Serves until `shutdown`.
@@ -81,9 +91,9 @@ impl Admin {
 
     /// Reads the state of every kind, and with it sets the values that are only read when somebody asks.
     fn read(&self) -> BTreeMap<String, Value> {
-        let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = &*waiting {
-            self.0.metrics.set_pods_waiting(count());
+        self.0.metrics.set_leader(self.0.standing.is_leader());
+        for read in self.0.readers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            read(&self.0.metrics);
         }
         let kinds = self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         kinds.iter().map(|read| read(&self.0.metrics)).collect()
@@ -102,7 +112,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
     if admin.0.health.is_ready() {
         return "ready\n".into_response();
     }
-    let waits = "starting: waiting for the API server's lists and for Neutron\n";
+    let waits = format!("starting: waiting for {}\n", admin.0.health.waiting_for());
     (StatusCode::SERVICE_UNAVAILABLE, waits).into_response()
 }
 
@@ -118,6 +128,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 async fn state(State(admin): State<Admin>) -> Json<Value> {
     Json(json!({
         "ready": admin.0.health.is_ready(),
+        "election": admin.0.standing.seen(),
         "stuck": admin.0.health.stuck(),
         "kinds": admin.read(),
         "runningMilliseconds": admin.0.health.running(),

@@ -19,8 +19,20 @@ pub async fn status<K>(api: &Api<K>, object: &K, status: &impl Serialize) -> Res
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
+    part_of_status(api, object, CONTROLLER, status).await
+}
+
+/// As [`status`], for a part of the status that has a writer of its own: what is applied under one name leaves alone what was
+/// applied under another.
+///
+/// # Errors
+/// As [`status`].
+pub async fn part_of_status<K>(api: &Api<K>, object: &K, writer: &str, status: &impl Serialize) -> Result<K, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
     let name = object.name_any();
-    let parameters = PatchParams::apply(CONTROLLER).force();
+    let parameters = PatchParams::apply(writer).force();
     api.patch_status(&name, &parameters, &Patch::Apply(status_patch(object, status)))
         .await
         .map_err(Error::kubernetes("write the status of", described(object)))
@@ -97,7 +109,24 @@ pub async fn delete<K>(api: &Api<K>, object: &K) -> Result<Option<K>, Error>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    let preconditions = Preconditions { uid: object.uid(), resource_version: None };
+    delete_with(api, object, Preconditions { uid: object.uid(), resource_version: None }).await
+}
+
+/// As [`delete`], provided that the object is still as we know it.
+///
+/// # Errors
+/// As [`delete`]; a conflict, too, when the object has changed.
+pub async fn delete_unchanged<K>(api: &Api<K>, object: &K) -> Result<Option<K>, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    delete_with(api, object, Preconditions { uid: object.uid(), resource_version: object.resource_version() }).await
+}
+
+async fn delete_with<K>(api: &Api<K>, object: &K, preconditions: Preconditions) -> Result<Option<K>, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
     let parameters = DeleteParams::background().preconditions(preconditions);
     match api.delete(&object.name_any(), &parameters).await {
         Ok(answer) => Ok(answer.left()),

@@ -1,69 +1,69 @@
-//! One watch and one cache per kind, shared by all reconcilers.
+//! What reconcilers know about the objects of one kind.
 //!
-//! A [`Feed`] owns the watch and is the only writer; a [`Cache`] is what reconcilers read. What we write ourselves goes into
-//! the cache at once ([`Cache::wrote`]), so that the next step neither waits for the watch to bring it back nor decides on
-//! what it knows to be old. Versions decide which of two states is newer: they are comparable integers (KEP-5504).
+//! A [`Feed`] brings what the watch says; what we write ourselves goes into the cache before [`Cache::wrote`] returns, so that the next
+//! step neither waits for the watch to bring it back nor decides on what it knows to be old. Versions decide which of two states is
+//! newer: they are comparable integers (KEP-5504).
 
-use super::{Kind, events::Events, health::Health, metrics::Metrics};
-use crate::error::kubernetes_reason;
-use futures::StreamExt;
+use super::{
+    Kind,
+    events::Events,
+    feed::{Feed, Listener},
+    metrics::Metrics,
+};
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Client, Resource, ResourceExt,
     core::{DeserializeGuard, ObjectMeta},
     runtime::{
-        WatchStreamExt,
         reflector::{ObjectRef, Store, store::Writer},
         watcher,
     },
 };
+use kuryr_api::pulse::Pulse;
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::{sync::mpsc, time::Instant};
-use tokio_util::sync::CancellationToken;
-
-/// Server-side length of one watch request, in seconds. kube gives up a connection that is silent for 5 s longer, so a
-/// stalled one is noticed within a minute.
-const WATCH_SECONDS: u32 = 50;
-
-/// How often an idle feed says that it is alive.
-const TICK: Duration = Duration::from_secs(5);
 
 /// How many deleted objects are remembered, so that the late answer to one of our writes doesn't bring one back.
 const REMEMBERED_DELETIONS: usize = 4096;
 
-/// Called for every change of an object; the flag says that the object is gone.
-pub type Listener<K> = Box<dyn Fn(&K, bool) + Send>;
-
 /// What reconcilers know about the objects of one kind.
 pub struct Cache<K: Kind> {
     store: Store<K>,
-    writes: mpsc::UnboundedSender<Own<K>>,
-    malformed: Malformed,
-    heard: Arc<Mutex<Option<Instant>>>,
+    known: Shared<K>,
+    pulse: Pulse,
 }
 
-/// Objects that could not be read, by name, with the reason.
-type Malformed = Arc<Mutex<BTreeMap<String, String>>>;
+/// What is known, for those who change it: the watch, and whoever has the answer to a write.
+pub(super) struct Known<K: Kind> {
+    writer: Writer<K>,
+    prune: fn(&mut K),
+    listeners: Vec<Listener<K>>,
+    deleted: Deleted,
+    /// Objects that could not be read, by name, with the reason.
+    malformed: BTreeMap<String, String>,
+    events: Events,
+}
 
-/// What we learned from the answers to our own requests.
-enum Own<K: Kind> {
-    /// The object as the API server answered it to a write.
-    Wrote(Box<K>),
-    /// The API server says that the object doesn't exist.
-    Gone(ObjectRef<K>, String),
+/// Listeners are called while it is locked, so that all of them hear of changes in their order.
+pub(super) struct Shared<K: Kind>(Arc<Mutex<Known<K>>>);
+
+impl<K: Kind> Clone for Shared<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K: Kind> Shared<K> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Known<K>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<K: Kind> Clone for Cache<K> {
     fn clone(&self) -> Self {
-        Self {
-            store: self.store.clone(),
-            writes: self.writes.clone(),
-            malformed: self.malformed.clone(),
-            heard: self.heard.clone(),
-        }
+        Self { store: self.store.clone(), known: self.known.clone(), pulse: self.pulse.clone() }
     }
 }
 
@@ -89,24 +89,27 @@ impl<K: Kind> Cache<K> {
     /// Objects that could not be read, by name, with the reason.
     #[must_use]
     pub fn malformed(&self) -> BTreeMap<String, String> {
-        self.malformed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known.lock().malformed.clone()
     }
 
-    /// Time since the watch last brought something. `None` before the first answer.
+    /// Time since the watch last said anything: a change, a bookmark, the beginning of an answer. `None` before the first.
     #[must_use]
     pub fn silence(&self) -> Option<Duration> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+        self.pulse.silence()
     }
 
-    /// The answer to one of our writes. Listeners hear of it as of a watched change.
+    /// The answer to one of our writes. Listeners have heard of it, as of a watched change, when this returns.
     pub fn wrote(&self, object: K) {
-        // A closed channel means that the controller is stopping: nobody will read the cache.
-        let _ = self.writes.send(Own::Wrote(Box::new(object)));
+        self.known.lock().wrote(object);
     }
 
     /// The API server has answered that the object with this uid doesn't exist.
     pub fn gone(&self, namespace: Option<&str>, name: &str, uid: &str) {
-        let _ = self.writes.send(Own::Gone(object_ref(namespace, name), uid.to_owned()));
+        let mut known = self.known.lock();
+        let cached = self.get(namespace, name);
+        if let Some(object) = cached.filter(|object| object.uid().as_deref() == Some(uid)) {
+            known.remove(&object);
+        }
     }
 
     /// The store behind the cache, for kube's scheduler.
@@ -129,22 +132,6 @@ pub fn object_ref<K: Kind>(namespace: Option<&str>, name: &str) -> ObjectRef<K> 
     }
 }
 
-/// The watch behind a [`Cache`].
-pub struct Feed<K: Kind> {
-    client: Client,
-    fields: Option<&'static str>,
-    prune: fn(&mut K),
-    writer: Writer<K>,
-    own: mpsc::UnboundedReceiver<Own<K>>,
-    listeners: Vec<Listener<K>>,
-    deleted: Deleted,
-    malformed: Malformed,
-    heard: Arc<Mutex<Option<Instant>>>,
-    metrics: Metrics,
-    events: Events,
-    trouble: String,
-}
-
 /// A new cache and the feed that fills it. `fields` is a field selector; `prune` drops what no decision reads.
 pub fn cache<K: Kind>(
     client: &Client,
@@ -153,100 +140,37 @@ pub fn cache<K: Kind>(
     fields: Option<&'static str>,
     prune: fn(&mut K),
 ) -> (Cache<K>, Feed<K>) {
-    let writer = Writer::default();
-    let (writes, own) = mpsc::unbounded_channel();
-    let (malformed, heard) = (Malformed::default(), Arc::default());
-    let cache = Cache { store: writer.as_reader(), writes, malformed, heard };
-    let feed = Feed {
-        client: client.clone(),
-        fields,
-        prune,
-        writer,
-        own,
-        listeners: Vec::new(),
-        deleted: Deleted::default(),
-        malformed: cache.malformed.clone(),
-        heard: cache.heard.clone(),
-        metrics: metrics.clone(),
-        events: events.clone(),
-        trouble: String::new(),
-    };
-    (cache, feed)
+    let (writer, pulse) = (Writer::default(), Pulse::default());
+    let store = writer.as_reader();
+    let (listeners, deleted, malformed) = Default::default();
+    let known = Known { writer, prune, listeners, deleted, malformed, events: events.clone() };
+    let known = Shared(Arc::new(Mutex::new(known)));
+    let feed = Feed::new(pulse.of(client), fields, known.clone(), metrics.clone());
+    (Cache { store, known, pulse }, feed)
 }
 
-impl<K: Kind> Feed<K> {
-    /// Adds a listener.
-    pub fn listen(&mut self, listener: impl Fn(&K, bool) + Send + 'static) {
-        self.listeners.push(Box::new(listener));
+impl<K: Kind> Known<K> {
+    pub(super) fn listen(&mut self, listener: Listener<K>) {
+        self.listeners.push(listener);
     }
 
-    /// Watches until `shutdown`.
-    pub async fn run(mut self, health: Health, shutdown: CancellationToken) {
-        let kind = K::kind(&()).into_owned();
-        let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
-        if let Some(fields) = self.fields {
-            config = config.fields(fields);
-        }
-        let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
-        let mut events = watcher(api, config).default_backoff().boxed();
-        let mut tick = tokio::time::interval(TICK);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                Some(own) = self.own.recv() => self.own(own),
-                event = events.next() => match event {
-                    Some(Ok(event)) => self.watched(event),
-                    Some(Err(error)) => self.failed(&kind, &error),
-                    None => return,
-                },
-                _ = tick.tick() => {}
-            }
-            health.alive(&kind);
+    /// Nobody listens any more. What listeners hold may hold the cache.
+    pub(super) fn fall_silent(&mut self) {
+        self.listeners.clear();
+    }
+
+    fn wrote(&mut self, object: K) {
+        let present = self.writer.as_reader().get(&ObjectRef::from_obj(&object));
+        let is_there = present.is_some_and(|present| present.uid() == object.uid());
+        if is_there || !object.uid().is_some_and(|uid| self.deleted.contains(&uid)) {
+            self.put(object);
         }
     }
 
-    /// Tells a trouble once, not at each repetition.
-    fn failed(&mut self, kind: &str, error: &watcher::Error) {
-        self.metrics.watch_failed(kind);
-        let reason = match error {
-            watcher::Error::InitialListFailed(error)
-            | watcher::Error::WatchStartFailed(error)
-            | watcher::Error::WatchFailed(error) => kubernetes_reason(error),
-            other => other.to_string(),
-        };
-        if reason != self.trouble {
-            tracing::warn!(kind, error = reason, "can't watch, trying again");
-            self.trouble = reason;
-        }
-    }
-
-    fn own(&mut self, own: Own<K>) {
-        match own {
-            Own::Wrote(object) => {
-                let present = self.writer.as_reader().get(&ObjectRef::from_obj(&*object));
-                let is_there = present.is_some_and(|present| present.uid() == object.uid());
-                if is_there || !object.uid().is_some_and(|uid| self.deleted.contains(&uid)) {
-                    self.put(*object);
-                }
-            }
-            Own::Gone(reference, uid) => {
-                let cached = self.writer.as_reader().get(&reference);
-                if let Some(object) = cached.filter(|object| object.uid().as_deref() == Some(&uid)) {
-                    self.remove(&object);
-                }
-            }
-        }
-    }
-
-    fn watched(&mut self, event: watcher::Event<DeserializeGuard<K>>) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        if !self.trouble.is_empty() && !matches!(event, watcher::Event::Init) {
-            tracing::info!(kind = %K::kind(&()), "watching again");
-            self.trouble.clear();
-        }
+    pub(super) fn watched(&mut self, event: watcher::Event<DeserializeGuard<K>>) {
         match event {
             watcher::Event::Init => {
-                self.malformed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                self.malformed.clear();
                 self.writer.apply_watcher_event(&watcher::Event::Init);
             }
             watcher::Event::InitApply(object) => {
@@ -267,7 +191,8 @@ impl<K: Kind> Feed<K> {
         }
     }
 
-    /// Takes over a new list. Listeners hear of everything that is there, and of what is no longer there.
+    /// Takes over a new list. Listeners hear of everything that is new, of what has changed since the last one, and of what is
+    /// no longer there: a list that shows nothing new makes no work.
     fn replaced(&mut self) {
         let reader = self.writer.as_reader();
         let before = reader.state();
@@ -281,8 +206,11 @@ impl<K: Kind> Feed<K> {
             }
             self.tell(lost, true);
         }
+        let known: HashMap<_, _> = before.iter().map(|object| (object.uid(), version(&**object))).collect();
         for object in after {
-            self.tell(&object, false);
+            if known.get(&object.uid()) != Some(&version(&*object)) {
+                self.tell(&object, false);
+            }
         }
     }
 
@@ -298,7 +226,7 @@ impl<K: Kind> Feed<K> {
     }
 
     fn remove(&mut self, object: &K) {
-        self.malformed.lock().unwrap_or_else(PoisonError::into_inner).remove(&named(object.meta()));
+        self.malformed.remove(&named(object.meta()));
         if let Some(uid) = object.uid() {
             self.deleted.insert(uid);
         }
@@ -312,7 +240,7 @@ impl<K: Kind> Feed<K> {
 
     /// An object that can't be read is gone: so is the last readable state of it.
     fn remove_malformed(&mut self, meta: &ObjectMeta) {
-        self.malformed.lock().unwrap_or_else(PoisonError::into_inner).remove(&named(meta));
+        self.malformed.remove(&named(meta));
         let reference = object_ref(meta.namespace.as_deref(), meta.name.as_deref().unwrap_or_default());
         if let Some(last) = self.writer.as_reader().get(&reference).filter(|last| last.uid() == meta.uid) {
             self.remove(&last);
@@ -327,10 +255,9 @@ impl<K: Kind> Feed<K> {
 
     /// One object that can't be read affects only itself: it is remembered and named, the watch goes on.
     fn readable(&mut self, object: DeserializeGuard<K>) -> Option<K> {
-        let mut malformed = self.malformed.lock().unwrap_or_else(PoisonError::into_inner);
         match object.0 {
             Ok(mut object) => {
-                malformed.remove(&named(object.meta()));
+                self.malformed.remove(&named(object.meta()));
                 object.managed_fields_mut().clear();
                 (self.prune)(&mut object);
                 Some(object)
@@ -338,7 +265,7 @@ impl<K: Kind> Feed<K> {
             Err(invalid) => {
                 let name = named(&invalid.metadata);
                 tracing::warn!(kind = %K::kind(&()), name, error = invalid.error, "this object can't be read: it is left alone until it is repaired");
-                if malformed.insert(name, invalid.error.clone()).is_none() {
+                if self.malformed.insert(name, invalid.error.clone()).is_none() {
                     self.events.malformed::<K>(&invalid);
                 }
                 None
@@ -428,10 +355,27 @@ mod tests {
         listed(&mut feed, vec![port("a", 1)]);
         listed(&mut feed, vec![]);
         assert_eq!(*told.lock().unwrap(), [(1, false), (1, true)]);
-        feed.own(Own::Wrote(Box::new(port("a", 2))));
+        cache.wrote(port("a", 2));
         assert_eq!(known(&cache), None);
-        feed.own(Own::Wrote(Box::new(port("b", 3))));
+        cache.wrote(port("b", 3));
         assert_eq!(known(&cache), Some(("b".into(), 3)), "a later object of the same name is another one");
+    }
+
+    #[tokio::test]
+    async fn a_new_list_tells_only_what_is_other_than_before() {
+        let (_cache, mut feed) = unwatched();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = told.clone();
+        feed.listen(move |port: &KuryrPort, gone| {
+            heard.lock().unwrap().push((port.uid().unwrap(), version(port), gone));
+        });
+        listed(&mut feed, vec![port("a", 1)]);
+        listed(&mut feed, vec![port("a", 1)]);
+        assert_eq!(told.lock().unwrap().split_off(0), [("a".to_owned(), 1, false)]);
+        listed(&mut feed, vec![port("a", 2)]);
+        listed(&mut feed, vec![port("b", 3)]);
+        let changes = [("a".to_owned(), 2, false), ("a".to_owned(), 2, true), ("b".to_owned(), 3, false)];
+        assert_eq!(*told.lock().unwrap(), changes);
     }
 
     #[tokio::test]
@@ -440,15 +384,15 @@ mod tests {
         listed(&mut feed, vec![port("a", 1)]);
         listed(&mut feed, vec![]);
         feed.watched(watcher::Event::Apply(DeserializeGuard(Ok(port("a", 2)))));
-        feed.own(Own::Wrote(Box::new(port("a", 4))));
+        cache.wrote(port("a", 4));
         assert_eq!(known(&cache), Some(("a".into(), 4)));
-        feed.own(Own::Wrote(Box::new(port("a", 3))));
+        cache.wrote(port("a", 3));
         feed.watched(watcher::Event::Apply(DeserializeGuard(Ok(port("a", 3)))));
         assert_eq!(known(&cache), Some(("a".into(), 4)), "an older state changes nothing");
-        feed.own(Own::Gone(object_ref(Some("shop"), "p-1"), "other".into()));
+        cache.gone(Some("shop"), "p-1", "other");
         assert!(known(&cache).is_some(), "another object was gone");
         feed.watched(watcher::Event::Delete(DeserializeGuard(Ok(port("a", 5)))));
-        feed.own(Own::Wrote(Box::new(port("a", 4))));
+        cache.wrote(port("a", 4));
         assert_eq!(known(&cache), None);
     }
 }

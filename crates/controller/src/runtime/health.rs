@@ -27,6 +27,7 @@ struct State {
     feeds: Mutex<HashMap<String, Instant>>,
     running: Mutex<HashMap<String, Instant>>,
     ready: AtomicBool,
+    waits_for: Mutex<&'static str>,
 }
 
 /// A reconcile that runs until this is dropped.
@@ -53,6 +54,11 @@ impl Health {
         }
     }
 
+    /// The loop has ended as it should.
+    pub fn forget(&self, feed: &str) {
+        self.0.feeds.lock().unwrap_or_else(PoisonError::into_inner).remove(feed);
+    }
+
     /// A reconcile of the object begins.
     #[must_use]
     pub fn begin(&self, key: &str) -> Running {
@@ -63,6 +69,17 @@ impl Health {
     /// Everything that a decision reads is there: work begins.
     pub fn set_ready(&self, ready: bool) {
         self.0.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// What the start waits for now.
+    pub fn waits_for(&self, what: &'static str) {
+        *self.0.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    /// What the start waits for.
+    #[must_use]
+    pub fn waiting_for(&self) -> &'static str {
+        *self.0.waits_for.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether work has begun.

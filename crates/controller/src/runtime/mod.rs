@@ -1,10 +1,16 @@
-//! What every reconciler needs, written once: caches, queues, retries, status writes, events, metrics, the admin server.
+//! What every reconciler needs, written once: leadership, caches, queues, retries, status writes, events, metrics, the admin
+//! server.
 
 pub mod admin;
 pub mod apply;
 pub mod cache;
 pub mod events;
+pub mod feed;
+pub mod fence;
 pub mod health;
+pub mod identity;
+pub mod leader;
+pub mod lease;
 pub mod metrics;
 pub mod queue;
 pub mod retry;

@@ -10,6 +10,9 @@ use std::{
 };
 use tokio::time::Instant;
 
+/// Longest wait that a server (`Retry-After`) can ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(1800);
+
 /// The failures of all objects, by the object's key.
 #[derive(Clone, Default)]
 pub struct Retries(Arc<Mutex<HashMap<String, Failure>>>);
@@ -46,7 +49,9 @@ impl Retries {
         });
         // Another class is another trouble: it starts with a short wait of its own.
         entry.count = if entry.class == class { entry.count.saturating_add(1) } else { 1 };
-        let wait = Backoff::of(class).delay(entry.count, fastrand::f64());
+        // A server that says when to come again is believed, but not for ever.
+        let asked = error.retry_after().unwrap_or_default().min(LONGEST_ASKED);
+        let wait = Backoff::of(class).delay(entry.count, fastrand::f64()).max(asked);
         (entry.class, entry.generation, entry.message) = (class, generation, error.to_string());
         entry.next = Instant::now() + wait;
         wait
@@ -62,6 +67,14 @@ impl Retries {
         (!left.is_zero()).then_some(left)
     }
 
+    /// What the object waits for may be there now: it may be tried again at once. Its failures stay counted.
+    pub fn hasten(&self, key: &str) {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failure) = failures.get_mut(key) {
+            failure.next = Instant::now();
+        }
+    }
+
     /// How many failures of this class in a row the object has had.
     #[must_use]
     pub fn in_a_row(&self, key: &str, class: Class) -> u32 {
@@ -72,6 +85,11 @@ impl Retries {
     /// The object's failures are over, or the object is gone.
     pub fn forget(&self, key: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// Nothing has failed yet.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// All failing objects.
@@ -112,8 +130,14 @@ mod tests {
         assert_eq!(retries.in_a_row("b", Class::Transient), 0);
         assert!(retries.remaining("a", Some(1)).is_some_and(|left| left > Duration::from_millis(500)));
         assert_eq!(retries.remaining("a", Some(2)), None, "a new request needn't wait");
+        retries.hasten("a");
+        assert_eq!((retries.remaining("a", Some(1)), retries.in_a_row("a", Class::Transient)), (None, 3));
         retries.failed("a", Some(1), &failure(409));
         assert_eq!(retries.in_a_row("a", Class::Conflict), 1, "another trouble");
+        let mut overloaded = Status::failure("no", "TooManyRequests").with_code(429);
+        overloaded.details = serde_json::from_value(serde_json::json!({ "retryAfterSeconds": 90 })).unwrap();
+        let overloaded = Error::kubernetes("write", "KuryrPort shop/web")(kube::Error::Api(overloaded.boxed()));
+        assert_eq!(retries.failed("a", Some(1), &overloaded), Duration::from_secs(90), "as the server asks");
         retries.forget("a");
         assert_eq!((retries.all().len(), retries.remaining("a", Some(1))), (0, None));
     }

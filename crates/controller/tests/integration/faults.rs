@@ -1,10 +1,7 @@
 //! Lost answers, crashes, a full cloud, a malformed object.
 
-use super::{
-    fixture::{eventually, in_world},
-    proxy::Fault,
-};
-use axum::http::{Method, StatusCode};
+use super::harness::{Fault, eventually, in_world};
+use http::Method;
 use k8s_openapi::api::events::v1::Event;
 use kube::{
     Api, ResourceExt,
@@ -15,17 +12,57 @@ use serde_json::json;
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::Notify;
 
-const PORTS: &str = "/v2.0/ports";
+const PORTS: &str = "ports";
 
 #[test]
 fn a_port_whose_answer_was_lost_is_found_again() {
     in_world(|world| async move {
         let controller = world.start();
-        world.proxy.next(Method::POST, Fault::LoseAnswer);
+        world.fake.next(Method::POST, Fault::LoseAnswer);
         let pod = world.create_pod("web", false).await;
         world.allocated(&pod).await;
-        assert_eq!(world.proxy.count(&Method::POST, PORTS), 1, "found, not created again");
-        assert_eq!(world.neutron_ports().await.len(), 1);
+        assert_eq!(world.fake.count(&Method::POST, PORTS), 1, "found, not created again");
+        assert_eq!(world.neutron_ports().len(), 1);
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn a_port_that_neutron_may_have_half_made_is_replaced() {
+    in_world(|world| async move {
+        let controller = world.start();
+        world.fake.next(Method::POST, Fault::BreakOff);
+        let pod = world.create_pod("web", false).await;
+        let port = world.allocated(&pod).await;
+        assert_eq!(world.fake.count(&Method::POST, PORTS), 2, "created again");
+        let left: Vec<_> = world.neutron_ports().into_iter().map(|port| port.id).collect();
+        assert_eq!(left, [port.status.unwrap().interfaces[0].port_id.clone()], "the first one is deleted");
+        let object = world.own_pool_ports().await.remove(0);
+        assert_eq!(object.status.unwrap().discarded_port_ids, Vec::<String>::new());
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn a_successor_finishes_what_was_discarded() {
+    in_world(|world| async move {
+        // The one who discards the port may not delete it any more.
+        let controller = world.start();
+        world.fake.next(Method::POST, Fault::BreakOff);
+        world.fake.times(1000, Method::DELETE, Fault::Answer(503));
+        let pod = world.create_pod("web", false).await;
+        let discarded = eventually("a port is discarded", || async {
+            let status = world.own_pool_ports().await.pop()?.status?;
+            status.discarded_port_ids.into_iter().next()
+        })
+        .await;
+        controller.kill().await;
+        world.fake.heal();
+        let controller = world.start();
+        let port = world.allocated(&pod).await;
+        let left: Vec<_> = world.neutron_ports().into_iter().map(|port| port.id).collect();
+        assert_eq!(left, [port.status.unwrap().interfaces[0].port_id.clone()]);
+        assert_ne!(left, [discarded], "the discarded one isn't adopted");
         controller.stop().await;
     });
 }
@@ -34,11 +71,11 @@ fn a_port_whose_answer_was_lost_is_found_again() {
 fn a_killed_controller_leaves_exactly_one_port_per_pod() {
     in_world(|world| async move {
         let released = Arc::new(Notify::new());
-        world.proxy.next(Method::POST, Fault::Hold(released.clone()));
+        world.fake.next(Method::POST, Fault::Hold(released.clone()));
         let controller = world.start();
         let pod = world.create_pod("web", false).await;
         eventually("the request is on its way", || async {
-            (world.proxy.count(&Method::POST, PORTS) == 1).then_some(())
+            (world.fake.count(&Method::POST, PORTS) == 1).then_some(())
         })
         .await;
         controller.kill().await;
@@ -47,14 +84,13 @@ fn a_killed_controller_leaves_exactly_one_port_per_pod() {
         world.allocated(&pod).await;
         released.notify_one();
         eventually("the late request has made a second port", || async {
-            (world.neutron_ports().await.len() == 2).then_some(())
+            (world.neutron_ports().len() == 2).then_some(())
         })
         .await;
-        eventually("the second port is deleted", || async { (world.neutron_ports().await.len() == 1).then_some(()) })
-            .await;
+        eventually("the second port is deleted", || async { (world.neutron_ports().len() == 1).then_some(()) }).await;
         let port = world.allocated(&pod).await;
         let id = port.status.unwrap().interfaces[0].port_id.clone();
-        assert_eq!(world.neutron_ports().await[0].id.as_str(), id, "the published one stays");
+        assert_eq!(world.neutron_ports()[0].id, id, "the published one stays");
         controller.stop().await;
     });
 }
@@ -70,7 +106,7 @@ fn two_controllers_at_once_leave_one_port_per_pod_and_publish_it_once() {
             published.insert(port.status.unwrap().interfaces[0].port_id.clone());
         }
         eventually("exactly the published ports are in Neutron", || async {
-            let present: BTreeSet<_> = world.neutron_ports().await.iter().map(|port| port.id.to_string()).collect();
+            let present: BTreeSet<_> = world.neutron_ports().iter().map(|port| port.id.to_string()).collect();
             (present == published).then_some(())
         })
         .await;
@@ -83,11 +119,11 @@ fn two_controllers_at_once_leave_one_port_per_pod_and_publish_it_once() {
 fn a_pod_that_goes_while_its_request_is_lost_leaves_nothing() {
     in_world(|world| async move {
         let released = Arc::new(Notify::new());
-        world.proxy.next(Method::POST, Fault::Hold(released.clone()));
+        world.fake.next(Method::POST, Fault::Hold(released.clone()));
         let controller = world.start();
         let pod = world.create_pod("web", false).await;
         eventually("the request is on its way", || async {
-            (world.proxy.count(&Method::POST, PORTS) == 1).then_some(())
+            (world.fake.count(&Method::POST, PORTS) == 1).then_some(())
         })
         .await;
         controller.kill().await;
@@ -96,10 +132,7 @@ fn a_pod_that_goes_while_its_request_is_lost_leaves_nothing() {
         let controller = world.start();
         world.confirm(&port).await;
         released.notify_one();
-        eventually("the late request has made a port", || async {
-            (world.neutron_ports().await.len() == 1).then_some(())
-        })
-        .await;
+        eventually("the late request has made a port", || async { world.fake.first_was_made().then_some(()) }).await;
         world.nothing_left().await;
         controller.stop().await;
     });
@@ -108,8 +141,7 @@ fn a_pod_that_goes_while_its_request_is_lost_leaves_nothing() {
 #[test]
 fn a_full_quota_is_told_on_the_pod_and_ends_by_itself() {
     in_world(|world| async move {
-        let body = json!({ "NeutronError": { "type": "OverQuota", "message": "Quota exceeded for resources: ['port'].", "detail": "" } });
-        world.proxy.next(Method::POST, Fault::Answer(StatusCode::CONFLICT, body.to_string()));
+        world.fake.set_quota(0);
         let controller = world.start();
         let pod = world.create_pod("web", false).await;
         eventually("the KuryrPort says why it waits", || async {
@@ -126,7 +158,8 @@ fn a_full_quota_is_told_on_the_pod_and_ends_by_itself() {
             (told == 1).then_some(())
         })
         .await;
-        assert_eq!(world.proxy.count(&Method::POST, PORTS), 1, "a full cloud isn't asked again and again");
+        assert_eq!(world.fake.count(&Method::POST, PORTS), 1, "a full cloud isn't asked again and again");
+        world.fake.set_quota(-1);
         world.allocated(&pod).await;
         controller.stop().await;
     });
@@ -135,9 +168,7 @@ fn a_full_quota_is_told_on_the_pod_and_ends_by_itself() {
 #[test]
 fn a_neutron_that_is_down_delays_only() {
     in_world(|world| async move {
-        for _ in 0..12 {
-            world.proxy.next(Method::POST, Fault::Answer(StatusCode::SERVICE_UNAVAILABLE, String::new()));
-        }
+        world.fake.times(12, Method::POST, Fault::Answer(503));
         let controller = world.start();
         let pod = world.create_pod("web", false).await;
         eventually("the KuryrPort says why it waits", || async {
@@ -146,9 +177,9 @@ fn a_neutron_that_is_down_delays_only() {
             (allocated.reason == "OpenStackUnavailable").then_some(())
         })
         .await;
-        world.proxy.heal();
+        world.fake.heal();
         world.allocated(&pod).await;
-        assert_eq!(world.neutron_ports().await.len(), 1);
+        assert_eq!(world.neutron_ports().len(), 1);
         controller.stop().await;
     });
 }
@@ -159,19 +190,15 @@ fn one_malformed_object_stops_nothing_else() {
         let controller = world.start();
         let pod = world.create_pod("web", false).await;
         let port = world.allocated(&pod).await;
-        // The schema can't tell an address from other text.
-        let broken = Patch::Merge(json!({ "status": { "interfaces": [{
-            "name": "eth0", "poolPort": "x", "portId": "x", "macAddress": "fa:16:3e:00:00:01", "mtu": 1400, "binding": { "kind": "OVS" },
-            "addresses": [{ "ip": "nonsense", "prefixLength": 24, "subnetId": "x" }] }] } }));
-        let answer = world.ports().patch_status(&port.name_any(), &PatchParams::default(), &broken).await;
-        assert!(matches!(answer, Err(kube::Error::SerdeError(_))), "written, but not to be read: {answer:?}");
-        world.ports().get(&port.name_any()).await.expect_err("the object can't be read any more");
+        world.views.spoil(&port.name_any());
+        let label = Patch::Merge(json!({ "metadata": { "labels": { "a": "b" } } }));
+        world.ports().patch(&port.name_any(), &PatchParams::default(), &label).await.unwrap();
         let other = world.create_pod("other", false).await;
         world.allocated(&other).await;
         // Its end is noticed all the same.
         world.delete_pod("web").await;
         world.confirm(&port).await;
-        eventually("its port is gone", || async { (world.neutron_ports().await.len() == 1).then_some(()) }).await;
+        eventually("its port is gone", || async { (world.neutron_ports().len() == 1).then_some(()) }).await;
         controller.stop().await;
     });
 }

@@ -1,10 +1,7 @@
 //! What ends the start, and what only delays it.
 
-use super::{
-    fixture::{eventually, in_world},
-    proxy::Fault,
-};
-use axum::http::{Method, StatusCode};
+use super::harness::{Fault, eventually, in_world};
+use http::Method;
 use kuryr_openstack::config::Files;
 
 #[test]
@@ -44,12 +41,10 @@ fn wrong_credentials_end_the_start_with_one_line() {
 #[test]
 fn a_neutron_that_does_not_answer_yet_is_waited_for() {
     in_world(|world| async move {
-        for _ in 0..6 {
-            world.proxy.next(Method::GET, Fault::Answer(StatusCode::SERVICE_UNAVAILABLE, String::new()));
-        }
+        world.fake.times(6, Method::GET, Fault::Answer(503));
         let controller = world.start();
         eventually("it has been asked more than once", || async {
-            (world.proxy.count(&Method::GET, "/v2.0/subnets") > 6).then_some(())
+            (world.fake.count(&Method::GET, "subnets") > 6).then_some(())
         })
         .await;
         let pod = world.create_pod("web", false).await;

@@ -3,17 +3,17 @@
 use super::{answer, datapath_error};
 use crate::{
     decide::{AddFacts, AddStep, Asked, ClaimSight, PodSight, Refusal},
-    in_flight::Adding,
+    in_flight::{Adding, Stage},
     metrics::Phase,
-    node::{Claim, Node},
+    node::{Claim, Node, neutron_says},
 };
 use futures::{FutureExt, future::try_join_all};
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
+use kube::{Api, ResourceExt};
 use kuryr_api::{KuryrPort, conditions};
 use kuryr_cni::{Call, CniError, Code, PodArgs, SpecVersion};
 use kuryr_core::names;
-use kuryr_datapath::Attachment;
+use kuryr_datapath::{Attachment, Plugged};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::{
@@ -61,40 +61,42 @@ impl Work {
             error = self.ended() => return Err(error),
         };
         let port = self.wait_for_claim().await?;
+        self.adding.reached(Stage::Plug);
         self.wait_for_older_sandboxes().await?;
         let claimed = Instant::now();
         let wanted = answer::attachments(&port, &self.call)?;
         let made = self.make(&port, &wanted).await;
-        let Ok(plugged) = made else {
-            self.unmake(&wanted).await;
-            return made.map(|_| Value::Null);
+        let made = match made {
+            Ok(made) => made,
+            Err(error) => {
+                self.adding.reached(Stage::Plug);
+                self.unmake(&wanted).await;
+                return Err(error);
+            }
         };
         let metrics = &self.node.metrics;
         metrics.phase(Phase::Claim, claimed - started);
-        metrics.phase(Phase::Plug, plugged - claimed);
-        metrics.phase(Phase::Ready, plugged.elapsed());
+        metrics.phase(Phase::Plug, made.at - claimed);
+        metrics.phase(Phase::Ready, made.at.elapsed());
         metrics.phase(Phase::Total, started.elapsed());
-        Ok(answer::result(&port, &wanted)?.render(version))
+        made.plugged.iter().for_each(|plugged| metrics.plugged(plugged.was_held));
+        Ok(answer::result(&port, &wanted, &made.plugged)?.render(version))
     }
 
-    /// Plugs all interfaces and waits until packets pass. Gives the time between the two.
-    async fn make(&self, port: &KuryrPort, wanted: &[Attachment]) -> Result<Instant, CniError> {
+    /// Plugs all interfaces and waits until packets pass.
+    async fn make(&self, port: &KuryrPort, wanted: &[Attachment]) -> Result<Made, CniError> {
         self.unplug_older_sandboxes(wanted).await?;
         // Never dropped before its end: what it does must be on record, or undone, before this ADD leaves the table.
+        let mut made = Vec::with_capacity(wanted.len());
         for attachment in wanted {
             let plugged = self.node.switch.driver.plug(attachment).await;
-            plugged.map_err(|error| {
+            made.push(plugged.map_err(|error| {
                 datapath_error(format!("can't connect {} of pod {}", attachment.ifname, attachment.pod), &error)
-            })?;
+            })?);
         }
-        let plugged = Instant::now();
-        let driver = &self.node.switch.driver;
-        let ready = try_join_all(wanted.iter().map(|a| async move {
-            driver
-                .wait_ready(&a.container_id, &a.ifname)
-                .await
-                .map_err(|error| datapath_error(format!("{} of pod {} doesn't become ready", a.ifname, a.pod), &error))
-        }));
+        let made = Made { at: Instant::now(), plugged: made };
+        self.adding.reached(Stage::Ready);
+        let ready = try_join_all(wanted.iter().map(|attachment| self.wait_ready(port, attachment)));
         tokio::select! {
             biased;
             error = self.ended() => Err(match error.code {
@@ -102,7 +104,48 @@ impl Work {
                 _ => error,
             }),
             refusal = self.refused(port) => Err(refusal),
-            ready = ready => ready.map(|_| plugged),
+            ready = ready => ready.map(|_| made),
+        }
+    }
+
+    /// Waits until packets of an interface pass, as far as whoever is to say it can tell.
+    async fn wait_ready(&self, port: &KuryrPort, attachment: &Attachment) -> Result<(), CniError> {
+        let ready = self.node.switch.driver.wait_ready(&attachment.container_id, &attachment.ifname);
+        let ready = async {
+            ready.await.map_err(|error| {
+                let what = format!("{} of pod {} doesn't become ready", attachment.ifname, attachment.pod);
+                datapath_error(what, &error)
+            })
+        };
+        if !neutron_says(port, &attachment.port_id) {
+            return ready.await;
+        }
+        // Such a dataplane tells nothing here but errors.
+        let refused = async {
+            match ready.await {
+                Ok(()) => std::future::pending().await,
+                Err(error) => error,
+            }
+        };
+        tokio::select! {
+            error = refused => Err(error),
+            () = self.wait_active(port) => Ok(()),
+        }
+    }
+
+    /// Waits until the controller passes on that Neutron calls every port of the pod `ACTIVE`.
+    async fn wait_active(&self, port: &KuryrPort) {
+        let mut changed = self.node.changed.subscribe();
+        let (namespace, name) = (&self.pod.namespace, port.metadata.name.as_deref().unwrap_or_default());
+        let is_active = || {
+            let found = self.node.caches.port(namespace, name);
+            found.is_some_and(|found| {
+                found.uid() == port.metadata.uid && conditions::is_true(found.conditions(), conditions::ACTIVE)
+            })
+        };
+        while !is_active() {
+            // The cache's sender lives as long as this: an error can't be.
+            drop(changed.changed().await);
         }
     }
 
@@ -296,6 +339,12 @@ impl Work {
     }
 }
 
+/// What an ADD has plugged, and when it was done with that.
+struct Made {
+    at: Instant,
+    plugged: Vec<Plugged>,
+}
+
 /// What an ADD remembers while it waits for its KuryrPort.
 struct Waiting {
     pod_seen: bool,
@@ -312,9 +361,16 @@ impl Waiting {
 fn not_ready(port: &KuryrPort, wanted: &[Attachment], timeout: &CniError) -> CniError {
     let ports: Vec<_> = wanted.iter().map(|attachment| attachment.port_id.as_str()).collect();
     let name = port.metadata.name.as_deref().unwrap_or_default();
-    timeout.clone().details(format!(
-        "its interface is connected (KuryrPort {name}), but the dataplane isn't ready for Neutron port {}: is \
-         ovn-controller running on this node, and is the port bound to it?",
-        ports.join(", ")
-    ))
+    let (ports, by_neutron) = (ports.join(", "), wanted.iter().any(|a| neutron_says(port, &a.port_id)));
+    timeout.clone().details(if by_neutron {
+        format!(
+            "its interface is connected (KuryrPort {name}), but Neutron hasn't said ACTIVE of port {ports} (condition \
+             Active of the KuryrPort): is Neutron's agent running on this node, and Kuryr's controller?"
+        )
+    } else {
+        format!(
+            "its interface is connected (KuryrPort {name}), but the dataplane isn't ready for Neutron port {ports}: is \
+             ovn-controller running on this node, and is the port bound to it?"
+        )
+    })
 }

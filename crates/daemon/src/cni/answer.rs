@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use kuryr_api::{Address, InterfaceStatus, KuryrPort};
 use kuryr_cni::{AddResult, Call, CniError, Code, Dns, Interface, Ip, Route};
-use kuryr_datapath::{Attachment, PodRef};
+use kuryr_datapath::{Attachment, Plugged, PodRef};
 
 /// The interfaces to make in the sandbox of `call`, in the order in which the KuryrPort asks for them. The first one gets the
 /// name that the runtime asks for.
@@ -62,10 +62,10 @@ fn unusable(port: &KuryrPort, why: &str) -> CniError {
 }
 
 /// What ADD answers: for each interface the host's end and the sandbox's, and what the latter has.
-pub(super) fn result(port: &KuryrPort, made: &[Attachment]) -> Result<AddResult, CniError> {
+pub(super) fn result(port: &KuryrPort, made: &[Attachment], plugged: &[Plugged]) -> Result<AddResult, CniError> {
     let mut result = AddResult::default();
-    for (attachment, (_, got)) in made.iter().zip(interfaces(port)?) {
-        result.interfaces.push(Interface { name: attachment.host_interface(), ..Interface::default() });
+    for ((attachment, plugged), (_, got)) in made.iter().zip(plugged).zip(interfaces(port)?) {
+        result.interfaces.push(Interface { name: plugged.host_interface.clone(), ..Interface::default() });
         let index = result.interfaces.len();
         result.interfaces.push(Interface {
             name: attachment.ifname.clone(),
@@ -139,15 +139,16 @@ mod tests {
     #[test]
     fn the_result_lists_every_interface_with_its_addresses() {
         let made = attachments(&port(), &call()).unwrap();
-        let shown = result(&port(), &made).unwrap().render(SpecVersion::V1_1_0);
+        let plugged = |host: &str| Plugged { host_interface: host.into(), was_held: true };
+        let shown = result(&port(), &made, &[plugged("kpod1"), plugged("kpod2")]).unwrap().render(SpecVersion::V1_1_0);
         assert_eq!(
             shown,
             json!({
                 "cniVersion": "1.1.0",
                 "interfaces": [
-                    {"name": made[0].host_interface()},
+                    {"name": "kpod1"},
                     {"name": "ens3", "mac": "fa:16:3e:00:00:07", "mtu": 1442, "sandbox": "/run/netns/blue"},
-                    {"name": made[1].host_interface()},
+                    {"name": "kpod2"},
                     {"name": "net1", "mac": "fa:16:3e:00:00:08", "mtu": 1442, "sandbox": "/run/netns/blue"},
                 ],
                 "ips": [

@@ -1,6 +1,7 @@
 //! The daemon's duties towards the API: level-triggered loops that compare what is with what should be.
 
 pub mod confirm;
+pub mod hold;
 pub mod host_port;
 mod pacer;
 pub mod repair;
@@ -25,11 +26,11 @@ use tokio_util::sync::CancellationToken;
 /// How long a duty sleeps at most. A change that nobody told it of is noticed then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
+/// Time between two looks. What changes meanwhile, as it does all the time while pods come and go, is seen together.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(20);
+
 /// A duty that hasn't looked for this long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
-
-/// How many actions of one duty are under way at once.
-const AT_ONCE: usize = 16;
 
 /// Something that a duty is to do.
 pub struct Action<T> {
@@ -45,6 +46,9 @@ pub struct Action<T> {
 pub trait Duty: Send + Sync + 'static {
     /// What the plan consists of.
     type What: Send + 'static;
+
+    /// How many of its actions are under way at once.
+    const AT_ONCE: usize = 16;
 
     /// Its name in logs and metrics.
     fn name(&self) -> &'static str;
@@ -162,20 +166,21 @@ async fn run<D: Duty>(mut duty: D, node: Arc<Node>, beat: Beat, shutdown: Cancel
     let mut acting = JoinSet::new();
     loop {
         beat.now();
+        let looked = Instant::now();
         changed.mark_unchanged();
         let plan = duty.plan(&node).await;
         pacer.retain(&plan);
         for action in plan {
-            if acting.len() < AT_ONCE && pacer.begin(&action.key, action.basis, Instant::now()) {
+            if acting.len() < D::AT_ONCE && pacer.begin(&action.key, action.basis, Instant::now()) {
                 let (node, Action { key, basis, what }) = (Arc::clone(&node), action);
                 acting.spawn(async move { (key, basis, D::act(node, what).await) });
             }
         }
         // Where as many are under way as may be, the end of one of them is the next thing to wait for.
-        let due = if acting.len() < AT_ONCE { pacer.next(Instant::now()) } else { None };
+        let due = if acting.len() < D::AT_ONCE { pacer.next(Instant::now()) } else { None };
         let wake = [due, duty.again(Instant::now())].into_iter().flatten().fold(LONGEST_SLEEP, Duration::min);
         tokio::select! {
-            _ = changed.changed() => {}
+            _ = changed.changed() => tokio::time::sleep_until(looked + SHORTEST_SLEEP).await,
             Some(done) = acting.join_next() => {
                 if let Ok((key, basis, outcome)) = done {
                     settle(duty.name(), &node, &mut pacer, key, basis, &outcome);

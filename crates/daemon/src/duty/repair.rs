@@ -50,6 +50,7 @@ impl Duty for Repair {
                 return Vec::new();
             }
         };
+        let clean = stale.is_empty();
         let gone: Vec<&str> = stale.iter().map(|stale| stale.host_interface.as_str()).collect();
         let living = attached.into_iter().filter(|attached| !gone.contains(&attached.host_interface.as_str()));
         let orphans = self.orphans(node, living.collect(), now);
@@ -58,8 +59,8 @@ impl Duty for Repair {
         let orphans =
             orphans.map(|orphan| action(orphan.host_interface.clone(), Leftover::Orphan(Box::new(orphan)), now));
         let plan: Vec<_> = stale.chain(orphans).collect();
-        // After a removal, look once more soon whether it is really gone.
-        let pause = if plan.is_empty() { node.settings.timeouts.repair() } else { LOOK_AGAIN };
+        // After a removal, look once more soon whether it is really gone; and what a call is at work on may be left by it.
+        let pause = if clean && plan.is_empty() { node.settings.timeouts.repair() } else { LOOK_AGAIN };
         self.next = Some(now + pause);
         plan
     }
@@ -105,11 +106,15 @@ fn action(key: String, what: Leftover, now: Instant) -> Action<Leftover> {
     Action { key, basis: super::basis(&format!("{now:?}")), what }
 }
 
-/// Whether no call is at work on it. A device without a port may belong to any ADD.
+/// Whether no call is at work on it.
+///
+/// What has no record of a pod (a device without a port, a broken hold) may be what an ADD is making, or taking apart. It isn't that
+/// of an ADD that waits for its KuryrPort, which has made nothing yet: what an earlier ADD of its sandbox left is replaced when it
+/// plugs. Nor that of an ADD that waits for its dataplane: its interface is on record.
 fn is_idle(node: &Node, stale: &Stale) -> bool {
     match &stale.attached {
         Some(attached) => !node.in_flight.busy(&attached.container_id),
-        None => node.in_flight.adds() == 0,
+        None => node.in_flight.plugging() == 0,
     }
 }
 
@@ -118,6 +123,7 @@ async fn remove_stale(node: &Node, stale: &Stale) -> Result<(), Failure> {
         StaleReason::NoPort => "no_port",
         StaleReason::NoDevice => "no_device",
         StaleReason::NoNamespace => "no_namespace",
+        StaleReason::NotWaiting => "not_waiting",
     };
     let pod = stale.attached.as_ref().map(|attached| attached.pod.to_string());
     tracing::warn!(interface = stale.host_interface, pod, reason, "removing a leftover");

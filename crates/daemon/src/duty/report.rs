@@ -4,7 +4,7 @@ use super::{Action, Duty, Failure, basis, request};
 use crate::{
     caches::{GuardedPort, Since},
     decide::{PlugFacts, PlugState},
-    node::{Claim, Node},
+    node::{Claim, Node, neutron_says},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -13,7 +13,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use kuryr_api::{
-    DAEMON, KuryrPort,
+    DAEMON, KuryrPort, Readiness,
     conditions::{self, PLUGGED, READY, Wanted},
 };
 use kuryr_datapath::Attached;
@@ -24,10 +24,15 @@ use tokio::time::{Duration, Instant};
 /// Reason of the conditions when an interface that was there isn't any more.
 const INTERFACE_MISSING: &str = "InterfaceMissing";
 
+/// How soon good news that was kept back is looked at again.
+const LATER: Duration = Duration::from_secs(1);
+
 /// Reports what became of the KuryrPorts' interfaces.
 #[derive(Default)]
 pub struct Report {
     missing: Since<String>,
+    /// Good news is to be told later.
+    later: bool,
 }
 
 /// Conditions to write.
@@ -63,14 +68,18 @@ impl Duty for Report {
         let missing = self.missing.update(missing.filter_map(|(port, _)| port.uid()), Instant::now());
         node.metrics.missing.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));
         let missing_for = |port: &GuardedPort| port.uid().and_then(|uid| missing.get(&uid).copied());
-        ports
-            .iter()
-            .zip(facts)
-            .filter_map(|(port, facts)| {
-                let state = PlugFacts { missing_for: missing_for(port).unwrap_or(Duration::ZERO), ..facts }.state();
-                write(port, state, &node.settings.node_name)
-            })
-            .collect()
+        let states = ports.iter().zip(facts).map(|(port, facts)| {
+            (port, PlugFacts { missing_for: missing_for(port).unwrap_or(Duration::ZERO), ..facts }.state())
+        });
+        let (mut news, starting) = (states.collect::<Vec<_>>(), node.in_flight.starting());
+        let all = news.len();
+        news.retain(|(port, state)| !(starting && can_wait(port, *state)));
+        self.later = news.len() < all;
+        news.into_iter().filter_map(|(port, state)| write(port, state, &node.settings.node_name)).collect()
+    }
+
+    fn again(&self, _now: Instant) -> Option<Duration> {
+        self.later.then_some(LATER)
     }
 
     async fn act(node: Arc<Node>, what: Conditions) -> Result<(), Failure> {
@@ -92,16 +101,33 @@ fn adding(node: &Node, port: &GuardedPort) -> bool {
 }
 
 fn facts(node: &Node, port: &GuardedPort, busy: bool, by_pod: &HashMap<&str, Vec<&Attached>>) -> PlugFacts {
+    let active = conditions::is_true(port.conditions(), conditions::ACTIVE);
+    let passes = |interface: &Attached| match &port.0 {
+        Ok(port) if neutron_says(port, &interface.port_id) => active,
+        _ => interface.ready,
+    };
     let of_pod = port.pod_uid().and_then(|uid| by_pod.get(uid)).map_or(&[][..], Vec::as_slice);
     PlugFacts {
         wanted: port.0.as_ref().map_or(0, |port| port.spec.interfaces.len()),
         attached: of_pod.len(),
-        ready: of_pod.iter().filter(|interface| interface.ready && interface.error.is_none()).count(),
+        ready: of_pod.iter().filter(|interface| passes(interface) && interface.error.is_none()).count(),
         busy: busy || of_pod.iter().any(|interface| node.in_flight.busy(&interface.container_id)),
         said_plugged: conditions::is_true(port.conditions(), PLUGGED),
         missing_for: Duration::ZERO,
         grace: node.settings.timeouts.missing(),
     }
+}
+
+/// Whether the news can wait until pods have started: that all is well from the beginning nobody waits to hear, and the API server would
+/// take the processor that these pods need.
+fn can_wait(port: &GuardedPort, state: PlugState) -> bool {
+    state == PlugState::Ready && port.conditions().iter().all(|condition| condition.type_ != PLUGGED)
+}
+
+/// Whether the pod waits for Neutron's word.
+fn by_neutron(port: &GuardedPort) -> bool {
+    let interfaces = port.0.as_ref().ok().and_then(|port| port.status.as_ref()).map(|status| &status.interfaces[..]);
+    interfaces.unwrap_or_default().iter().any(|got| got.binding.readiness == Readiness::NeutronStatus)
 }
 
 /// Whether an interface that was there isn't any more. One that never was is on its way.
@@ -111,13 +137,18 @@ fn is_missing(port: &GuardedPort, facts: &PlugFacts) -> bool {
 }
 
 /// The conditions of a state.
-fn wanted(state: PlugState, node: &str) -> Vec<Wanted> {
+fn wanted(state: PlugState, by_neutron: bool, node: &str) -> Vec<Wanted> {
     let condition = |type_, status, reason, message: String| Wanted { type_, status: Some(status), reason, message };
     let connected = || condition(PLUGGED, true, "Connected", format!("Connected on node {node}."));
     match state {
         PlugState::Unchanged => Vec::new(),
         PlugState::Ready => {
-            vec![connected(), condition(READY, true, "DataplaneReady", format!("Packets pass on node {node}."))]
+            let reason = if by_neutron { "NeutronActive" } else { "DataplaneReady" };
+            vec![connected(), condition(READY, true, reason, format!("Packets pass on node {node}."))]
+        }
+        PlugState::Plugged if by_neutron => {
+            let why = format!("Neutron hasn't said ACTIVE yet; see Neutron's agent on node {node}.");
+            vec![connected(), condition(READY, false, "WaitingForNeutron", why)]
         }
         PlugState::Plugged => {
             let why =
@@ -134,7 +165,7 @@ fn wanted(state: PlugState, node: &str) -> Vec<Wanted> {
 
 /// What is to be written. Nothing where the KuryrPort says it already.
 fn write(port: &GuardedPort, state: PlugState, node: &str) -> Option<Action<Conditions>> {
-    let wanted = wanted(state, node);
+    let wanted = wanted(state, by_neutron(port), node);
     if wanted.iter().all(|wanted| wanted.is_in(port.conditions())) {
         return None;
     }
@@ -169,6 +200,19 @@ mod tests {
             assert!(write(&port(&first.what.conditions), state, "node1").is_none(), "{state:?} (promise P5)");
         }
         assert!(write(&port(&[]), PlugState::Unchanged, "node1").is_none());
+    }
+
+    #[test]
+    fn only_good_news_of_what_was_never_bad_can_wait() {
+        let plugged = write(&port(&[]), PlugState::Plugged, "node1").unwrap().what.conditions;
+        for (said, state, waits) in [
+            (&[][..], PlugState::Ready, true),
+            (&[], PlugState::Plugged, false),
+            (&[], PlugState::Missing, false),
+            (&plugged, PlugState::Ready, false),
+        ] {
+            assert_eq!(can_wait(&port(said), state), waits, "{state:?}");
+        }
     }
 
     #[test]

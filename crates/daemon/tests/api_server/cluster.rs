@@ -10,11 +10,12 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use kuryr_api::{KuryrPoolPort, KuryrPort, conditions};
+use kuryr_api::{KuryrPool, KuryrPoolPort, KuryrPort, conditions};
 use kuryr_core::names::{INTERFACE_FINALIZER, kuryr_port};
 use serde_json::{Value, json};
 use std::{
     fs::{self, File},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command},
     thread,
@@ -117,19 +118,26 @@ impl Servers {
 
     /// The cluster as the scenario of one node sees it.
     pub async fn cluster(&self, node: String) -> Cluster {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let kubeconfig = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "t",
-            "clusters": [{"name": "t", "cluster": {"server": "https://127.0.0.1:6443", "insecure-skip-tls-verify": true}}],
-            "users": [{"name": "t", "user": {"token": TOKEN}}],
-            "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}],
-        });
-        let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        let cluster = Cluster { client: Client::try_from(config).unwrap(), node };
+        let client = connect(SocketAddr::from(([127, 0, 0, 1], 6443))).await;
+        let cluster = Cluster { client, node };
         cluster.prepare().await;
         cluster
     }
+}
+
+/// A client of the API server at `address`, or of what passes its connections on.
+pub async fn connect(address: SocketAddr) -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let server = format!("https://{address}");
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "t",
+        "clusters": [{"name": "t", "cluster": {"server": server, "insecure-skip-tls-verify": true}}],
+        "users": [{"name": "t", "user": {"token": TOKEN}}],
+        "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}],
+    });
+    let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig).unwrap();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    Client::try_from(config).unwrap()
 }
 
 fn run(program: &str, args: &[&str]) -> Result<(), String> {
@@ -176,6 +184,10 @@ impl Cluster {
         Api::all(self.client.clone())
     }
 
+    pub fn pools(&self) -> Api<KuryrPool> {
+        Api::all(self.client.clone())
+    }
+
     pub fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), NAMESPACE)
     }
@@ -193,6 +205,7 @@ impl Cluster {
         namespaces.patch(NAMESPACE, &params, &Patch::Apply(&namespace)).await.unwrap();
         until("the kinds", || async { self.ports().list(&Default::default()).await.is_ok() }).await;
         until("the kinds", || async { self.pool_ports().list(&Default::default()).await.is_ok() }).await;
+        until("the kinds", || async { self.pools().list(&Default::default()).await.is_ok() }).await;
     }
 
     /// A name that no other scenario has.

@@ -9,7 +9,9 @@
 #![allow(dead_code, reason = "the support is shared with the tests that have no API server")]
 
 mod cluster;
+mod holds;
 mod scenarios;
+mod silence;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -21,26 +23,39 @@ use std::process::ExitCode;
 type Scenario = (&'static str, fn(Cluster) -> BoxFuture<'static, ()>);
 
 macro_rules! scenarios {
-    ($($name:ident),* $(,)?) => { &[$((stringify!($name), |cluster| scenarios::$name(cluster).boxed())),*] };
+    ($($module:ident: [$($name:ident),* $(,)?]),* $(,)?) => {
+        &[$($((stringify!($name), |cluster| $module::$name(cluster).boxed())),*),*]
+    };
 }
 
 const ALL: &[Scenario] = scenarios![
-    a_pod_gets_its_interface_and_gives_its_port_back,
-    an_add_ends_when_its_pod_goes,
-    an_add_ends_when_its_claim_goes,
-    an_add_for_an_unknown_pod_ends,
-    an_add_says_why_there_are_no_addresses,
-    a_killed_daemon_confirms_nothing_too_early,
-    a_claim_without_an_interface_is_released_after_a_crash,
-    other_pods_never_wait,
-    a_newer_sandbox_replaces_an_older_one,
-    a_newer_sandbox_waits_for_the_end_of_an_older_ones_add,
-    a_recreated_pod_has_its_own_claim,
-    a_static_pod_is_served_under_its_mirrors_uid,
-    a_lost_interface_is_reported,
-    leftovers_are_removed,
-    the_node_port_follows_its_object,
-    a_converged_node_writes_nothing,
+    scenarios: [
+        a_pod_gets_its_interface_and_gives_its_port_back,
+        an_add_ends_when_its_pod_goes,
+        an_add_ends_when_its_claim_goes,
+        an_add_for_an_unknown_pod_ends,
+        an_add_says_why_there_are_no_addresses,
+        a_killed_daemon_confirms_nothing_too_early,
+        a_claim_without_an_interface_is_released_after_a_crash,
+        other_pods_never_wait,
+        a_newer_sandbox_replaces_an_older_one,
+        a_newer_sandbox_waits_for_the_end_of_an_older_ones_add,
+        a_recreated_pod_has_its_own_claim,
+        a_static_pod_is_served_under_its_mirrors_uid,
+        a_lost_interface_is_reported,
+        leftovers_are_removed,
+        the_node_port_follows_its_object,
+        a_converged_node_writes_nothing,
+    ],
+    holds: [
+        free_ports_are_held_as_the_pool_says,
+        a_pod_takes_a_held_port_and_gives_it_back,
+        holding_and_repair_wait_for_adds_that_plug,
+        a_pod_that_waits_for_its_port_keeps_nothing_back,
+        repair_does_not_wait_for_a_dataplane,
+        neutron_says_that_a_port_is_ready,
+    ],
+    silence: [a_silent_connection_is_noticed_and_a_quiet_one_is_not_silent],
 ];
 
 fn main() -> ExitCode {

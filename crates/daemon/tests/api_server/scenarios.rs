@@ -2,13 +2,14 @@
 
 use crate::{
     cluster::{Cluster, NAMESPACE},
-    support::{Daemon, call, folder, quick, switch::FakeSwitch, until},
+    support::{Daemon, call, folder, quick, until},
 };
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kuryr_api::CONTROLLER;
 use kuryr_cni::Command;
 use kuryr_core::names::{NEUTRON_PORT_FINALIZER, kuryr_port};
 use kuryr_daemon::Timeouts;
+use kuryr_datapath_fake::FakeSwitch;
 use serde_json::{Value, json};
 use std::{
     sync::Arc,
@@ -17,19 +18,19 @@ use std::{
 use tempfile::TempDir;
 
 /// A node with its daemon.
-struct Rig {
-    cluster: Cluster,
-    switch: Arc<FakeSwitch>,
-    daemon: Daemon,
+pub struct Rig {
+    pub cluster: Cluster,
+    pub switch: Arc<FakeSwitch>,
+    pub daemon: Daemon,
     folder: TempDir,
 }
 
 impl Rig {
-    async fn new(cluster: Cluster) -> Self {
+    pub async fn new(cluster: Cluster) -> Self {
         Self::with(cluster, quick()).await
     }
 
-    async fn with(cluster: Cluster, timeouts: Timeouts) -> Self {
+    pub async fn with(cluster: Cluster, timeouts: Timeouts) -> Self {
         let (switch, (folder, path)) = (FakeSwitch::new(), folder());
         let daemon = Daemon::start(&cluster.node, &path, cluster.client.clone(), &switch, timeouts).await;
         let rig = Self { cluster, switch, daemon, folder };
@@ -38,7 +39,7 @@ impl Rig {
     }
 
     /// `kill -9`, and a start.
-    async fn killed_and_restarted(self) -> Self {
+    pub async fn killed_and_restarted(self) -> Self {
         self.daemon.kill().await;
         let client = self.cluster.client.clone();
         let daemon = Daemon::start(&self.cluster.node, self.folder.path(), client, &self.switch, quick()).await;
@@ -47,7 +48,7 @@ impl Rig {
     }
 
     /// A pod with its allocated KuryrPort. Gives the pod's name and uid, and the KuryrPort's name.
-    async fn allocated(&self, name: &str) -> (String, String, String) {
+    pub async fn allocated(&self, name: &str) -> (String, String, String) {
         let pod = self.cluster.named(name);
         let uid = self.cluster.pod(&pod, json!({})).await;
         let port = self.cluster.claim(&pod, &uid).await;
@@ -55,10 +56,19 @@ impl Rig {
         (pod, uid, port)
     }
 
-    async fn adds_in_flight(&self, adds: u64) {
-        until(&format!("{adds} ADDs"), || async {
+    pub async fn adds_in_flight(&self, adds: u64) {
+        self.adds("addsInFlight", adds).await;
+    }
+
+    /// Waits until so many ADDs have their claim and are at work on their interfaces.
+    pub async fn adds_plugging(&self, adds: u64) {
+        self.adds("addsPlugging", adds).await;
+    }
+
+    async fn adds(&self, which: &str, adds: u64) {
+        until(&format!("{which} to be {adds}"), || async {
             let state: Value = serde_json::from_str(&self.daemon.admin("/debug/state").await.1).unwrap();
-            state["addsInFlight"] == adds
+            state[which] == adds
         })
         .await;
     }

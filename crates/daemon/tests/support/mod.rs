@@ -1,9 +1,8 @@
 //! A daemon under test: the real one, with a switch in memory in place of Open vSwitch.
 
-pub mod switch;
-
 use kuryr_cni::{Call, CniError, Command, client, wire::Reply};
 use kuryr_daemon::{Error, Settings, Switch, Timeouts};
+use kuryr_datapath_fake::FakeSwitch;
 use serde_json::{Value, json};
 use std::{
     future::Future,
@@ -13,7 +12,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use switch::FakeSwitch;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +25,7 @@ pub fn quick() -> Timeouts {
         add_seconds: 15,
         call_seconds: 5,
         api_seconds: 2,
+        watch_seconds: 45,
         repair_seconds: 1,
         // A sandbox that lives is the kubelet's. Only the test of leftovers shortens this.
         orphan_seconds: 3600,
@@ -129,7 +128,8 @@ impl Drop for Daemon {
     }
 }
 
-async fn free_address() -> SocketAddr {
+/// An address that nothing listens at.
+pub async fn free_address() -> SocketAddr {
     TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap()
 }
 

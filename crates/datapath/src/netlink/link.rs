@@ -85,6 +85,23 @@ pub fn set_up(name: &str) -> Request {
     Request { what: format!("setting `{name}` up"), payload: RouteNetlinkMessage::SetLink(message), flags: 0 }
 }
 
+/// Sets the device of that name down.
+#[must_use]
+pub fn set_down(name: &str) -> Request {
+    let message = LinkUnspec::new_with_name(name).down().build();
+    Request { what: format!("setting `{name}` down"), payload: RouteNetlinkMessage::SetLink(message), flags: 0 }
+}
+
+/// Moves a device to another namespace, which must stay open until the request is answered, under another name. It arrives
+/// down. The kernel takes some 15 ms for it, with the lock held that every other change of any device needs.
+#[must_use]
+pub fn move_link(link: &Link, to: &Namespace, name: &str) -> Request {
+    let message = LinkMessageBuilder::<LinkUnspec>::new().index(link.index).name(name.to_owned());
+    let what = format!("moving `{}` to network namespace {to} as `{name}`", link.name);
+    let message = message.setns_by_fd(to.as_raw_fd()).build();
+    Request { what, payload: RouteNetlinkMessage::SetLink(message), flags: 0 }
+}
+
 /// Sets the MTU of the device of that name, in bytes.
 #[must_use]
 pub fn set_mtu(name: &str, mtu: u32) -> Request {

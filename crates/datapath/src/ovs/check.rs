@@ -9,10 +9,15 @@ use crate::{
 };
 
 pub(super) async fn check(inner: &Inner, attachment: &Attachment) -> Result<Vec<Difference>> {
-    let name = attachment.host_interface();
+    let made = attachment.host_interface();
+    let adopted = |view: &View| {
+        let recorded = record::find(view, &attachment.container_id, &attachment.ifname);
+        recorded.map(|interface| interface.name.clone())
+    };
+    let name = inner.client.read_fresh(&made, adopted).await?.unwrap_or(made);
     let mut differences = Vec::new();
     let row = |view: &View| port(view, &inner.settings.bridge, attachment, &name);
-    differences.extend(inner.client.read_fresh(&format!("interface `{name}`"), row).await?);
+    differences.extend(inner.client.read(&format!("interface `{name}`"), row).await?);
     let node = inner.node_netlink().await?;
     match node.link(&name).await? {
         Some(link) => differences.extend(device(&link, attachment.mtu)),

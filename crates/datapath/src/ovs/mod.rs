@@ -4,7 +4,10 @@
 //! `ovn-installed=true` beside it (ovn-controller(8), "Runtime configuration"). What the node has to know about an
 //! attachment later stands in the same row, so DEL and repair need nothing but this node.
 
+mod adopt;
 mod check;
+mod hold;
+mod holding;
 mod interface;
 pub mod isolation;
 mod locks;
@@ -18,18 +21,18 @@ mod repair;
 pub use node_port::{NodePort, NodePortSpec, NodePortStatus};
 
 use crate::{
-    Attached, Attachment, Difference, Driver, Error, Result, Stale,
+    Attached, Attachment, Difference, Driver, Error, Held, HoldSpec, Plugged, Result, Stale,
     netlink::Netlink,
     netns::Namespace,
-    ovsdb::{Client, Remote, View},
+    ovsdb::{Client, Interface, Remote, View},
 };
 use futures::{FutureExt, future::BoxFuture};
+use holding::Holding;
 use isolation::Isolation;
-use kuryr_core::names::host_interface;
 use locks::Locks;
 use port::Removals;
 use remover::Remover;
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// The `datapath_type` of a bridge that forwards in ovs-vswitchd itself (ovs-vswitchd.conf.db(5)).
@@ -44,6 +47,8 @@ pub struct Settings {
     pub bridge: String,
     /// The namespace of the node, in which the bridge is.
     pub namespace: Namespace,
+    /// Where the namespace is bound in which held ports wait for their pods. It is made where there is none.
+    pub holding: PathBuf,
     /// How long a call waits for the OVSDB server, and the node port for its device.
     pub timeout: Duration,
 }
@@ -61,6 +66,7 @@ struct Inner {
     locks: Locks,
     removals: Removals,
     isolation: Isolation,
+    holding: Holding,
     remover: Remover,
 }
 
@@ -71,7 +77,8 @@ impl Ovs {
         let client = Client::connect(settings.remote.clone(), settings.timeout);
         let (locks, removals, isolation) = (Locks::default(), Removals::default(), Isolation::default());
         let remover = Remover::start(settings.namespace.clone());
-        Self { inner: Arc::new(Inner { settings, client, locks, removals, isolation, remover }) }
+        let holding = Holding::new(settings.holding.clone());
+        Self { inner: Arc::new(Inner { settings, client, locks, removals, isolation, holding, remover }) }
     }
 
     /// The live copy of the node's OVSDB: [`View::live`] says whether the connection stands.
@@ -92,19 +99,20 @@ impl Inner {
         Netlink::open(&self.settings.namespace).await
     }
 
-    /// Waits until the dataplane has the flows of the interface of that name.
-    async fn wait_installed(&self, name: &str) -> Result<()> {
+    /// Waits until the dataplane has the flows of the interface that `find` finds.
+    async fn wait_installed(&self, name: &str, find: impl Fn(&View) -> Option<&Interface>) -> Result<()> {
         let mut watch = self.client.watch();
         // A copy that isn't live may lack the row that was just added.
         self.client.read(&format!("interface `{name}`"), |_| ()).await?;
         let mut outcome = None;
         let settled = |view: &View| {
-            outcome = match view.interface(name) {
+            outcome = match find(view) {
                 None => Some(Err(Error::Gone { interface: name.to_owned() })),
                 Some(interface) if record::installed(interface) => Some(Ok(())),
-                Some(interface) => {
-                    interface.error.clone().map(|reason| Err(Error::Rejected { interface: name.to_owned(), reason }))
-                }
+                Some(interface) => interface
+                    .error
+                    .clone()
+                    .map(|reason| Err(Error::Rejected { interface: interface.name.clone(), reason })),
             };
             outcome.is_some()
         };
@@ -114,12 +122,28 @@ impl Inner {
 }
 
 impl Driver for Ovs {
-    fn plug<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<()>> {
+    fn plug<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<Plugged>> {
         plug::plug(Arc::clone(&self.inner), attachment.clone()).boxed()
     }
 
     fn unplug<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>> {
-        plug::unplug(Arc::clone(&self.inner), host_interface(container_id, ifname)).boxed()
+        plug::unplug(Arc::clone(&self.inner), container_id.to_owned(), ifname.to_owned()).boxed()
+    }
+
+    fn give_back<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>> {
+        hold::give_back(Arc::clone(&self.inner), container_id.to_owned(), ifname.to_owned()).boxed()
+    }
+
+    fn hold<'a>(&'a self, port: &'a HoldSpec) -> BoxFuture<'a, Result<()>> {
+        hold::hold(Arc::clone(&self.inner), port.clone()).boxed()
+    }
+
+    fn let_go<'a>(&'a self, port_id: &'a str) -> BoxFuture<'a, Result<()>> {
+        hold::let_go(Arc::clone(&self.inner), port_id.to_owned()).boxed()
+    }
+
+    fn held(&self) -> BoxFuture<'_, Result<Vec<Held>>> {
+        hold::held(&self.inner).boxed()
     }
 
     fn check<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<Vec<Difference>>> {
@@ -131,7 +155,11 @@ impl Driver for Ovs {
     }
 
     fn wait_ready<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>> {
-        async move { self.inner.wait_installed(&host_interface(container_id, ifname)).await }.boxed()
+        async move {
+            let what = format!("{ifname} of sandbox {container_id}");
+            self.inner.wait_installed(&what, |view| record::find(view, container_id, ifname)).await
+        }
+        .boxed()
     }
 
     fn stale(&self) -> BoxFuture<'_, Result<Vec<Stale>>> {

@@ -98,7 +98,7 @@ impl NodePort {
     /// # Errors
     /// As [`crate::Driver::wait_ready`].
     pub async fn wait_ready(&self) -> Result<()> {
-        self.inner.wait_installed(&self.name).await
+        self.inner.wait_installed(&self.name, |view| view.interface(&self.name)).await
     }
 
     /// Adds or corrects the rows in the OVSDB.

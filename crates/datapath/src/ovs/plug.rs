@@ -1,69 +1,80 @@
 //! Plugging and unplugging a pod's interface.
 
-use super::{Inner, USERSPACE_DATAPATH, interface, port::NewPort, record};
-use crate::{
-    Attachment, Error, Result,
-    ethtool::Control,
-    netlink::{self, Netlink, Veth, create_veth, no_own_ipv6_address},
-    netns::Namespace,
+use super::{
+    Inner, USERSPACE_DATAPATH,
+    adopt::{Adoption, port_lock},
+    hold::make_veth,
+    interface,
+    port::NewPort,
+    record,
 };
+use crate::{
+    Attachment, Error, Plugged, Result,
+    ethtool::Control,
+    netlink::{self, Netlink, Veth},
+    netns::Namespace,
+    ovsdb::View,
+};
+use kuryr_core::names::host_interface;
 use std::{io, sync::Arc};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// Something that was done, or is about to be done, and has to be undone when the rest fails. It is noted before the
-/// effect: undoing what was not done is harmless, and after a lost answer nobody knows whether it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effect {
-    Link,
-    Port,
+/// What was done, or is about to be done, and has to be undone when the rest fails. It is noted before the effect: undoing
+/// what was not done is harmless, and after a lost answer nobody knows whether it was.
+#[derive(Default)]
+struct Begun {
+    /// The host's end, with its device and its port.
+    interface: Option<String>,
+    /// What is locked until it is undone.
+    adoption: Option<Adoption>,
 }
 
 /// Plugs on a task of its own, so that it can be undone when the returned future is dropped.
-pub(super) async fn plug(inner: Arc<Inner>, attachment: Attachment) -> Result<()> {
+pub(super) async fn plug(inner: Arc<Inner>, attachment: Attachment) -> Result<Plugged> {
     let interface = attachment.host_interface();
     let cancelled = CancellationToken::new();
     let _cancel_when_dropped = cancelled.clone().drop_guard();
     let (answer, outcome) = oneshot::channel();
     let work = async move {
-        let name = attachment.host_interface();
-        let _lock = inner.locks.lock(&name).await;
-        let plug = match Plug::prepare(&inner, &attachment, name).await {
+        let _lock = inner.locks.lock(&attachment.host_interface()).await;
+        let _port = inner.locks.lock(&port_lock(&attachment.port_id)).await;
+        let plug = match Plug::prepare(&inner, &attachment).await {
             Ok(plug) => plug,
             // Nobody may be there to hear it; nothing was done.
             Err(error) => return drop(answer.send(Err(error))),
         };
-        let mut effects = Vec::new();
+        let mut begun = Begun::default();
         let result = tokio::select! {
             biased;
-            () = cancelled.cancelled() => Err(Error::Interrupted { interface: plug.name.clone() }),
-            result = plug.steps(&mut effects) => result,
+            () = cancelled.cancelled() => Err(Error::Interrupted { interface: attachment.host_interface() }),
+            result = plug.steps(&mut begun) => result,
         };
-        if result.is_err() {
-            plug.undo(&effects).await;
-            return drop(answer.send(result.map(|()| None)));
-        }
+        let plugged = match result {
+            Ok(plugged) => plugged,
+            Err(error) => {
+                plug.undo(begun).await;
+                return drop(answer.send(Err(error)));
+            }
+        };
         // The caller confirms that it took the answer: one that was dropped in this very moment doesn't.
         let (confirm, confirmed) = oneshot::channel::<()>();
-        if answer.send(Ok(Some(confirm))).is_err() || confirmed.await.is_err() {
-            plug.undo(&effects).await;
+        if answer.send(Ok((plugged, confirm))).is_err() || confirmed.await.is_err() {
+            plug.undo(begun).await;
         }
     };
     tokio::spawn(work.in_current_span());
-    let confirm = outcome.await.unwrap_or(Err(Error::Interrupted { interface }))?;
-    if let Some(confirm) = confirm {
-        // Fails only when the task is gone, with the runtime.
-        confirm.send(()).ok();
-    }
-    Ok(())
+    let (plugged, confirm) = outcome.await.unwrap_or(Err(Error::Interrupted { interface }))?;
+    // Fails only when the task is gone, with the runtime.
+    confirm.send(()).ok();
+    Ok(plugged)
 }
 
 /// One plug, with what it needs from its first step until its undo has ended.
 struct Plug<'a> {
     inner: &'a Inner,
     attachment: &'a Attachment,
-    name: String,
     /// Stays open for the undo: the kernel may get a request that names the file after the steps were cancelled.
     namespace: Namespace,
     /// Used by the undo as well: a request that was cancelled on its way reaches the kernel before the undo's.
@@ -71,28 +82,62 @@ struct Plug<'a> {
 }
 
 impl<'a> Plug<'a> {
-    async fn prepare(inner: &'a Inner, attachment: &'a Attachment, name: String) -> Result<Self> {
+    async fn prepare(inner: &'a Inner, attachment: &'a Attachment) -> Result<Self> {
         let namespace = Namespace::open(&attachment.netns)?;
         let node = inner.node_netlink().await?;
-        Ok(Self { inner, attachment, name, namespace, node })
+        Ok(Self { inner, attachment, namespace, node })
     }
 
-    async fn steps(&self, effects: &mut Vec<Effect>) -> Result<()> {
-        let Self { inner, attachment, name, .. } = self;
-        let (datapath, (pod, control)) =
-            tokio::try_join!(inner.datapath_type(), Netlink::open_with(&self.namespace, Control::open))?;
-        let userspace = datapath == USERSPACE_DATAPATH;
+    async fn steps(&self, begun: &mut Begun) -> Result<Plugged> {
+        let Self { inner, attachment, .. } = self;
+        let userspace = inner.datapath_type().await? == USERSPACE_DATAPATH;
         if userspace {
             inner.isolation.ensure(&inner.settings.namespace, inner.settings.timeout).await?;
         }
         // A second ADD of the same interface replaces the first. Its row must be gone before the name can be used again.
-        if inner.client.read(name, |view| view.interface(name).is_some()).await? {
-            remove(inner, name).await?;
+        let (made, id) = (attachment.host_interface(), &attachment.container_id);
+        let is_there =
+            |view: &View| view.interface(&made).is_some() || record::find(view, id, &attachment.ifname).is_some();
+        if inner.client.read(&made, is_there).await? {
+            remove_of(inner, id, &attachment.ifname).await?;
         }
+        match Adoption::find(inner, attachment).await {
+            Ok(Some(adoption)) => self.adopt(adoption, begun).await,
+            Ok(None) => self.make(userspace, begun).await,
+            Err(error) => {
+                tracing::warn!(pod = %attachment.pod, %error, "can't look for a held port; making an interface");
+                self.make(userspace, begun).await
+            }
+        }
+    }
+
+    /// Takes an interface that was held ready.
+    async fn adopt(&self, adoption: Adoption, begun: &mut Begun) -> Result<Plugged> {
+        let plugged = Plugged { host_interface: adoption.host_interface().to_owned(), was_held: true };
+        begun.interface = Some(plugged.host_interface.clone());
+        let adoption = begun.adoption.insert(adoption);
+        let taken = adoption.take(self.inner, self.attachment, &self.namespace);
+        let ((), pod) = tokio::try_join!(taken, Netlink::open(&self.namespace))?;
+        self.configure(&pod).await?;
+        Ok(plugged)
+    }
+
+    /// Makes an interface.
+    async fn make(&self, userspace: bool, begun: &mut Begun) -> Result<Plugged> {
+        let Self { inner, attachment, .. } = self;
+        let plugged = Plugged { host_interface: attachment.host_interface(), was_held: false };
+        let name = &plugged.host_interface;
+        let (pod, control) = Netlink::open_with(&self.namespace, Control::open).await?;
         inner.wait_released(name).await?;
-        effects.push(Effect::Link);
-        self.make_veth().await?;
-        effects.push(Effect::Port);
+        begun.interface = Some(name.clone());
+        let veth = Veth {
+            name,
+            peer: &attachment.ifname,
+            peer_namespace: &self.namespace,
+            peer_mac: attachment.mac,
+            mtu: attachment.mtu,
+        };
+        make_veth(&self.node, &veth).await?;
         let new = NewPort {
             name,
             port_id: &attachment.port_id,
@@ -100,82 +145,91 @@ impl<'a> Plug<'a> {
             columns: Vec::new(),
             comment: format!("interface {} of pod {}", attachment.ifname, attachment.pod),
         };
+        let configured = async {
+            if userspace {
+                let what = || format!("switching off TX checksum offload of `{}`", attachment.ifname);
+                control.disable_tx_checksum(&attachment.ifname).map_err(|source| self.failed(what(), source))?;
+            }
+            self.configure(&pod).await
+        };
         // The switch opens its end while the pod's end is configured.
-        let (replaced, ()) = tokio::try_join!(inner.add_port(new), self.configure(&pod, &control, userspace))?;
+        let (replaced, ()) = tokio::try_join!(inner.add_port(new), configured)?;
         for earlier in replaced {
             tracing::warn!(pod = %attachment.pod, port = attachment.port_id, interface = earlier,
-                "replaced an interface of an earlier sandbox with the same Neutron port");
+                "replaced an interface with the same Neutron port: one of an earlier sandbox, or one that could not be held");
             self.node.remove_link(&earlier).await?;
         }
-        Ok(())
+        Ok(plugged)
     }
 
-    /// Makes the veth pair. A device of the same name is one that an earlier attempt left.
-    async fn make_veth(&self) -> Result<()> {
-        let veth = Veth {
-            name: &self.name,
-            peer: &self.attachment.ifname,
-            peer_namespace: &self.namespace,
-            peer_mac: self.attachment.mac,
-            mtu: self.attachment.mtu,
-        };
-        match self.node.execute([create_veth(&veth)]).await {
-            Err(error) if error.exists() && self.node.remove_link(&self.name).await? => {
-                self.node.execute([create_veth(&veth)]).await
-            }
-            result => result,
-        }?;
-        if let Err(error) = self.node.execute([no_own_ipv6_address(&self.name)]).await {
-            tracing::debug!(%error, "the kernel may have no IPv6");
-        }
-        Ok(())
+    fn failed(&self, what: String, source: io::Error) -> netlink::Error {
+        netlink::Error { what, namespace: self.namespace.to_string(), source }
     }
 
-    /// Everything inside the pod's namespace.
-    async fn configure(&self, pod: &Netlink, control: &Control, userspace_datapath: bool) -> Result<()> {
+    /// The addresses and routes of the pod's end, and what belongs to them.
+    async fn configure(&self, pod: &Netlink) -> Result<()> {
         let Attachment { ifname, addresses, routes, .. } = self.attachment;
-        let failed = |what: String, source| netlink::Error { what, namespace: self.namespace.to_string(), source };
-        if userspace_datapath {
-            let what = || format!("switching off TX checksum offload of `{ifname}`");
-            control.disable_tx_checksum(ifname).map_err(|source| failed(what(), source))?;
-        }
         let (device, has_ipv6) = (ifname.clone(), addresses.iter().any(|address| address.addr().is_ipv6()));
         let (ipv6, link) =
             tokio::join!(self.namespace.run(move || interface::set_ipv6(&device, has_ipv6)), pod.link(ifname));
-        ipv6?.map_err(|source| failed(format!("configuring IPv6 of `{ifname}`"), source))?;
+        ipv6?.map_err(|source| self.failed(format!("configuring IPv6 of `{ifname}`"), source))?;
         let missing = || io::Error::from_raw_os_error(nix::libc::ENODEV);
-        let link = link?.ok_or_else(|| failed(format!("configuring `{ifname}`"), missing()))?;
+        let link = link?.ok_or_else(|| self.failed(format!("configuring `{ifname}`"), missing()))?;
         Ok(pod.execute(interface::configure(&link, addresses, routes)).await?)
     }
 
-    /// Undoes the effects, the device before its record, and says what could not be undone: the repair does it.
-    async fn undo(&self, effects: &[Effect]) {
-        for effect in effects {
-            let undone = match effect {
-                Effect::Link => self.node.remove_link(&self.name).await.map(drop).map_err(Error::from),
-                Effect::Port => self.undo_port().await,
-            };
-            if let Err(error) = undone {
-                tracing::warn!(interface = self.name, ?effect, %error, "could not undo a failed or cancelled ADD");
-            }
+    async fn undo(&self, begun: Begun) {
+        if let Some(name) = &begun.interface {
+            undo(self.inner, &self.node, name).await;
         }
-    }
-
-    async fn undo_port(&self) -> Result<()> {
-        // The transaction may still be on its way. What is sent after it is answered after it; then the copy is right.
-        self.inner.client.barrier(&format!("undoing port `{}`", self.name)).await?;
-        self.inner.remove_port(&self.name).await.map(drop)
+        if let Some(adoption) = &begun.adoption {
+            adoption.settle().await;
+        }
     }
 }
 
+/// Undoes what was begun, the device before its record, and says what could not be undone: the repair does it.
+pub(super) async fn undo(inner: &Inner, node: &Netlink, name: &str) {
+    let device = node.remove_link(name).await.map(drop).map_err(Error::from);
+    for undone in [device, undo_port(inner, name).await] {
+        if let Err(error) = undone {
+            tracing::warn!(interface = name, %error, "could not undo what failed or was cancelled");
+        }
+    }
+}
+
+async fn undo_port(inner: &Inner, name: &str) -> Result<()> {
+    // The transaction may still be on its way. What is sent after it is answered after it; then the copy is right.
+    inner.client.barrier(&format!("undoing port `{name}`")).await?;
+    inner.remove_port(name).await.map(drop)
+}
+
 /// Removes device and port, on a task of its own: a caller that loses interest doesn't leave half of it.
-pub(super) async fn unplug(inner: Arc<Inner>, name: String) -> Result<()> {
-    let interface = name.clone();
+pub(super) async fn unplug(inner: Arc<Inner>, container_id: String, ifname: String) -> Result<()> {
+    let interface = host_interface(&container_id, &ifname);
+    let name = interface.clone();
     let work = async move {
         let _lock = inner.locks.lock(&name).await;
-        remove(&inner, &name).await
+        remove_of(&inner, &container_id, &ifname).await
     };
     tokio::spawn(work.in_current_span()).await.unwrap_or(Err(Error::Interrupted { interface }))
+}
+
+/// Removes a sandbox's interface: the one on record, or what is there of one that was being made. The caller holds the lock
+/// of the latter's name.
+async fn remove_of(inner: &Inner, container_id: &str, ifname: &str) -> Result<()> {
+    let made = host_interface(container_id, ifname);
+    let recorded = |view: &View| record::find(view, container_id, ifname).map(|interface| interface.name.clone());
+    match inner.client.read(&made, recorded).await?.filter(|name| *name != made) {
+        Some(adopted) => remove_locked(inner, &adopted).await,
+        None => remove(inner, &made).await,
+    }
+}
+
+/// [`remove`] under the lock of that name.
+pub(super) async fn remove_locked(inner: &Inner, name: &str) -> Result<()> {
+    let _device = inner.locks.lock(name).await;
+    remove(inner, name).await
 }
 
 /// Removes device and port of that name, whatever of them is there. The caller holds the lock.

@@ -1,7 +1,7 @@
 //! What is attached on this node, and what was left behind.
 
-use super::{Inner, USERSPACE_DATAPATH, plug, record};
-use crate::{Attached, Result, Stale, StaleReason, netns::Namespace, ovsdb::View};
+use super::{Inner, USERSPACE_DATAPATH, hold, plug, record};
+use crate::{Attached, Held, Result, Stale, StaleReason, netns::Namespace, ovsdb::View};
 use kuryr_core::names::{HOST_INTERFACE_PREFIX, MAX_INTERFACE_NAME};
 use std::collections::HashSet;
 
@@ -25,13 +25,13 @@ fn is_ours(name: &str) -> bool {
 pub(super) async fn stale(inner: &Inner) -> Result<Vec<Stale>> {
     let node = inner.node_netlink().await?;
     let devices: HashSet<String> = node.links().await?.into_iter().map(|link| link.name).collect();
-    let (attached, interfaces, userspace) = inner
+    let (attached, held, interfaces, userspace) = inner
         .client
         .read_fresh("the attached interfaces", |view| {
             let names = view.interfaces.values().map(|interface| interface.name.clone());
             let bridge = view.bridge(&inner.settings.bridge);
             let userspace = bridge.is_some_and(|(_, bridge)| bridge.datapath_type == USERSPACE_DATAPATH);
-            (attached(view), names.collect::<HashSet<_>>(), userspace)
+            (attached(view), hold::all(view), names.collect::<HashSet<_>>(), userspace)
         })
         .await?;
     if userspace {
@@ -52,8 +52,36 @@ pub(super) async fn stale(inner: &Inner) -> Result<Vec<Stale>> {
         };
         Some(Stale { host_interface: attached.host_interface.clone(), attached: Some(attached), reason })
     });
+    let waiting = waiting(inner, &held).await;
+    let not_waiting = held.into_iter().filter_map(|held| {
+        let name = held.host_interface;
+        let reason = if !devices.contains(&name) {
+            StaleReason::NoDevice
+        } else if waiting.as_ref().is_some_and(|waiting| !waiting.contains(&name)) {
+            StaleReason::NotWaiting
+        } else {
+            return None;
+        };
+        Some(Stale { host_interface: name, attached: None, reason })
+    });
     // What somebody works on right now is half-made for a good reason.
-    Ok(without_port.chain(broken).filter(|stale| !inner.locks.busy(&stale.host_interface)).collect())
+    Ok(without_port.chain(broken).chain(not_waiting).filter(|stale| !inner.locks.busy(&stale.host_interface)).collect())
+}
+
+/// The ends of held ports that wait for a pod. `None`: that can't be said now.
+async fn waiting(inner: &Inner, held: &[Held]) -> Option<HashSet<String>> {
+    if held.is_empty() {
+        return Some(HashSet::new());
+    }
+    let look = async { Ok(inner.holding.open().await?.netlink.links().await?) };
+    let links: Result<_> = look.await;
+    match links {
+        Ok(links) => Some(links.into_iter().filter(|link| !link.up).map(|link| link.name).collect()),
+        Err(error) => {
+            tracing::warn!(%error, "can't look at the held ports");
+            None
+        }
+    }
 }
 
 /// Those who flush the node's netfilter rules flush ours as well. Leftovers are to be found whether this succeeds or not;
@@ -69,8 +97,18 @@ pub(super) async fn remove(inner: &Inner, stale: &Stale) -> Result<()> {
     let name = &stale.host_interface;
     let _lock = inner.locks.lock(name).await;
     // It may have been plugged again since it was listed.
-    let attached = inner.client.read_fresh(name, |view| view.interface(name).and_then(record::read)).await?;
+    let (attached, held) = inner
+        .client
+        .read_fresh(name, |view| {
+            let row = view.interface(name);
+            (row.and_then(record::read), row.and_then(record::read_held))
+        })
+        .await?;
     let device = inner.node_netlink().await?.link(name).await?.is_some();
-    let sound = attached.is_some_and(|attached| device && !Namespace::is_gone(&attached.netns));
+    let sound = match (attached, held) {
+        (Some(attached), _) => device && !Namespace::is_gone(&attached.netns),
+        (None, Some(_)) => device && inner.holding.open().await?.waiting(name).await?.is_some(),
+        (None, None) => false,
+    };
     if sound { Ok(()) } else { plug::remove(inner, name).await }
 }

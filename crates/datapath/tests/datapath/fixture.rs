@@ -2,7 +2,7 @@
 
 use kuryr_core::names::HOST_INTERFACE_PREFIX;
 use kuryr_datapath::{
-    Attachment, PodRef, Route,
+    Attachment, HoldSpec, PodRef, Route,
     netns::Namespace,
     ovs::{Ovs, Settings},
     ovsdb::Remote,
@@ -104,7 +104,7 @@ impl Drop for Netns {
 }
 
 /// A program that ends with its value.
-struct Daemon(Child);
+pub struct Daemon(pub Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
@@ -126,10 +126,9 @@ impl Node {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("kdp").tempdir_in("/tmp").unwrap();
         let netns = Netns::new("node");
-        let remote = Remote::Unix(dir.path().join("db.sock"));
-        let settings = Settings { remote, bridge: BRIDGE.to_owned(), namespace: netns.open(), timeout: PATIENCE };
         run("ovsdb-tool", &["create", &text(&dir, "conf.db"), "/usr/share/openvswitch/vswitch.ovsschema"]);
-        let mut node = Self { ovs: Ovs::new(settings), netns, vswitchd: None, server: None, dir };
+        let ovs = Ovs::new(settings(&dir, &netns));
+        let mut node = Self { ovs, netns, vswitchd: None, server: None, dir };
         node.start_server();
         node.start_switch();
         let datapath = ["--", "set", "bridge", BRIDGE, "datapath_type=netdev", "fail_mode=secure"];
@@ -137,6 +136,27 @@ impl Node {
         let management = text(&node.dir, &format!("{BRIDGE}.mgmt"));
         node.netns.run("ovs-ofctl", &["add-flow", &format!("unix:{management}"), "actions=NORMAL"]);
         node
+    }
+
+    /// The driver of another life of the daemon.
+    pub fn another_life(&self) -> Ovs {
+        Ovs::new(settings(&self.dir, &self.netns))
+    }
+
+    /// The names of the devices that wait in the holding namespace.
+    pub fn waiting(&self) -> Vec<String> {
+        if !self.dir.path().join("holding").exists() {
+            return Vec::new();
+        }
+        let text = run("nsenter", &[&format!("--net={}", self.file("holding")), "ip", "-j", "link", "show"]);
+        let links: Vec<Value> = serde_json::from_str(&text).unwrap();
+        let names = links.iter().map(|link| link["ifname"].as_str().unwrap().to_owned());
+        names.filter(|name| name != "lo").collect()
+    }
+
+    /// OVN installs the flows of an interface.
+    pub fn install(&self, interface: &str) {
+        self.vsctl(&["set", "interface", interface, "external_ids:ovn-installed=true"]);
     }
 
     pub fn start_server(&mut self) {
@@ -181,12 +201,20 @@ impl Node {
         }
     }
 
-    fn daemon(&self, program: &str) -> Command {
+    /// A program of Open vSwitch or OVN.
+    pub fn daemon(&self, program: &str) -> Command {
+        let mut command = self.daemon_without_files(program);
+        command
+            .arg(format!("--unixctl={}", self.file(&format!("{program}.ctl"))))
+            .arg(format!("--log-file={}", self.file(&format!("{program}.log"))));
+        command
+    }
+
+    /// The same without a control socket and a log.
+    pub fn daemon_without_files(&self, program: &str) -> Command {
         let mut command = self.netns.command(program);
         let dir = self.dir.path();
         command
-            .arg(format!("--unixctl={}", self.file(&format!("{program}.ctl"))))
-            .arg(format!("--log-file={}", self.file(&format!("{program}.log"))))
             .arg("-vconsole:off")
             .envs([("OVS_RUNDIR", dir), ("OVS_LOGDIR", dir), ("OVS_DBDIR", dir), ("OVS_SYSCONFDIR", dir)])
             .stdin(Stdio::null())
@@ -231,6 +259,25 @@ impl Node {
     }
 }
 
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It is bound below the folder, which can't be removed before, and the driver still has it open.
+        if self.dir.path().join("holding").exists() {
+            Command::new("umount").arg("--lazy").arg(self.file("holding")).stderr(Stdio::null()).status().ok();
+        }
+    }
+}
+
+fn settings(dir: &TempDir, netns: &Netns) -> Settings {
+    Settings {
+        remote: Remote::Unix(dir.path().join("db.sock")),
+        bridge: BRIDGE.to_owned(),
+        namespace: netns.open(),
+        holding: dir.path().join("holding"),
+        timeout: PATIENCE,
+    }
+}
+
 fn text(dir: &TempDir, name: &str) -> String {
     dir.path().join(name).display().to_string()
 }
@@ -267,6 +314,12 @@ impl Pod {
 
     pub fn host(&self) -> String {
         self.attachment.host_interface()
+    }
+
+    /// What the node holds before the pod has it.
+    pub fn held(&self) -> HoldSpec {
+        let Attachment { port_id, mac, mtu, .. } = self.attachment.clone();
+        HoldSpec { port_id, mac, mtu }
     }
 }
 

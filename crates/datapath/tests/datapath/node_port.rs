@@ -27,7 +27,7 @@ fn routed(node: &Node, family: &str, destination: &str) -> bool {
     !node.netns.ip(&[family, "route", "show", destination, "dev", NAME]).is_empty()
 }
 
-fn assert_right(node: &Node) {
+pub fn assert_right(node: &Node) {
     let [link] = node.netns.ip(&["link", "show", NAME]).try_into().unwrap();
     assert_eq!((&link["address"], &link["mtu"]), (&"fa:16:3e:00:01:00".into(), &MTU.into()));
     assert_eq!(addresses(node), ["10.244.0.200", "fd00:244::c8"]);
@@ -151,6 +151,7 @@ async fn without_the_switch_it_says_what_is_missing() {
         remote: format!("unix:{}", node.file("db.sock")).parse().unwrap(),
         bridge: "br-int".to_owned(),
         namespace: node.netns.open(),
+        holding: node.file("holding").into(),
         timeout: std::time::Duration::from_secs(1),
     };
     let error = kuryr_datapath::ovs::Ovs::new(settings).node_port(NAME).ensure(&spec()).await.unwrap_err();

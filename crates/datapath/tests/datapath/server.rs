@@ -37,7 +37,7 @@ async fn a_server_that_dies_in_the_middle_leaves_nothing_wrong() {
         node.start_server();
         // It either worked, or failed and was undone: never half of it. The undo needs the server, and waits for it.
         match plug.await.unwrap() {
-            Ok(()) => assert_eq!(node.ovs.check(&pod.attachment).await.unwrap(), []),
+            Ok(_) => assert_eq!(node.ovs.check(&pod.attachment).await.unwrap(), []),
             Err(error) => assert!(matches!(error, Error::Ovsdb(_)), "{error}"),
         }
         node.ovs.unplug(&pod.attachment.container_id, "eth0").await.unwrap();
@@ -54,6 +54,7 @@ async fn without_a_server_calls_fail_in_time_and_say_why() {
         remote: "unix:/nonexistent/db.sock".parse().unwrap(),
         bridge: "br-int".to_owned(),
         namespace: node.netns.open(),
+        holding: node.file("holding").into(),
         timeout: Duration::from_millis(300),
     };
     let ovs = ovs::Ovs::new(settings);

@@ -49,6 +49,36 @@ async fn plug_and_unplug() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn held_ports() {
+    let node = Node::new();
+    let pods: Vec<Pod> = (10..30).map(Pod::new).collect();
+    let (mut holds, mut adoptions, mut returns) = (Vec::new(), Vec::new(), Vec::new());
+    for pod in &pods {
+        let (time, result) = timed(node.ovs.hold(&pod.held())).await;
+        result.unwrap();
+        holds.push(time);
+    }
+    for round in 0..3 {
+        let mut times = Vec::new();
+        for pod in &pods {
+            let (time, plugged) = timed(node.ovs.plug(&pod.attachment)).await;
+            assert!(plugged.unwrap().was_held, "round {round}");
+            times.push(time);
+        }
+        for pod in &pods {
+            let (time, result) = timed(node.ovs.give_back(&pod.attachment.container_id, "eth0")).await;
+            result.unwrap();
+            returns.push(time);
+        }
+        adoptions.extend(times);
+    }
+    show("hold", holds);
+    let adoption = show("plug of a held port", adoptions);
+    show("give back", returns);
+    assert!(adoption < Duration::from_millis(500), "it takes {adoption:?}");
+}
+
 #[tokio::test]
 async fn sockets_and_threads_are_given_back() {
     let node = Node::new();

@@ -82,6 +82,27 @@ fn end_processes(lab: &Lab) -> Result<()> {
     bail!("still there after SIGKILL: {:?}", find())
 }
 
+/// Ends the processes in the network namespaces that are bound below a directory, and the namespaces with them.
+///
+/// # Errors
+/// When a process outlives the signal, or a namespace can't be unmounted.
+pub(crate) fn end_namespaces_below(dir: &Path, signal: Signal) -> Result<()> {
+    let find = || -> Vec<i32> {
+        let mounts = mounts_below(&[dir]).unwrap_or_default();
+        let pids = mounts.iter().flat_map(|mount| netns::processes_at(mount).unwrap_or_default());
+        pids.filter(|&pid| Stat::of(pid).is_some_and(|stat| !stat.ended())).collect()
+    };
+    process::signal_each(&find(), signal);
+    if !process::holds_within(Duration::from_secs(10), || find().is_empty()) {
+        bail!("still there after {signal}: {:?}", find())
+    }
+    let network = |mount: &PathBuf| netns::is_namespace(mount);
+    for mount in mounts_below(&[dir])?.into_iter().filter(network) {
+        umount2(&mount, MntFlags::MNT_DETACH).with_context(|| format!("unmounting {}", mount.display()))?;
+    }
+    Ok(())
+}
+
 /// The mount points below directories, deepest first.
 fn mounts_below(dirs: &[&Path]) -> Result<Vec<PathBuf>> {
     let table = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;

@@ -40,6 +40,11 @@ impl Lab {
         process::running(self, name).map(|record| record.identity.pid)
     }
 
+    /// The ids of all processes of a component.
+    pub fn pids(&self, name: &str) -> Vec<i32> {
+        process::members(self, name)
+    }
+
     /// What the processes of a component call themselves (their command lines).
     pub fn titles(&self, name: &str) -> Vec<String> {
         let read = |pid: &i32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -128,13 +133,14 @@ impl Lab {
         up::wait_ready(self, component.as_ref(), None).with_context(|| format!("waiting for {name}"))
     }
 
-    /// What every component does, in the order in which they start.
+    /// What every component does, in the order in which they start; of the optional ones, those that run.
     ///
     /// # Errors
     /// When the components can't be told.
     pub fn status(&self) -> Result<Vec<(String, State)>> {
         let mut states = Vec::new();
-        for component in registry::all(self) {
+        let optional = registry::optional(self).into_iter().filter(|c| self.pid(&c.name()).is_some());
+        for component in registry::all(self).into_iter().chain(optional) {
             states.push((component.name(), state(self, component.as_ref())?));
         }
         Ok(states)

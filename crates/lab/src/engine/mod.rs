@@ -19,6 +19,7 @@ mod up;
 
 pub use component::{Component, Program, Stop};
 pub use down::down;
+pub(crate) use down::end_namespaces_below;
 pub use fault::State;
 pub use lab::{CONTROL, Directories, Lab, Options, node_name, node_netns};
 pub use link::{Delay, Link};

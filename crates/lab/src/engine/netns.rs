@@ -116,6 +116,11 @@ pub fn processes(name: &str) -> Result<Vec<i32>> {
     processes_at(&path(name))
 }
 
+/// Whether a file holds a namespace open (proc(5), "namespaces": the file system nsfs).
+pub(crate) fn is_namespace(file: &Path) -> bool {
+    nix::sys::statfs::statfs(file).is_ok_and(|stat| stat.filesystem_type() == nix::sys::statfs::NSFS_MAGIC)
+}
+
 /// The processes whose network namespace is the one that this file holds open; none when it is no such file.
 ///
 /// # Errors

@@ -29,6 +29,20 @@ pub fn http(netns: &str, url: &str) -> Result<()> {
     })?
 }
 
+/// Succeeds when an HTTP GET inside a namespace is answered with 200.
+///
+/// # Errors
+/// With what came instead.
+pub fn http_ok(netns: &str, url: &str) -> Result<()> {
+    netns::enter(netns, || {
+        let answer = agent(TIMEOUT).get(url).call().with_context(|| format!("GET {url}"))?;
+        if answer.status() != 200 {
+            bail!("GET {url} was answered with {}", answer.status())
+        }
+        Ok(())
+    })?
+}
+
 /// Succeeds when a TCP connection inside a namespace is accepted.
 ///
 /// # Errors

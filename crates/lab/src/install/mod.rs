@@ -24,13 +24,14 @@ pub use image::{AGNHOST_IMAGE, PAUSE_IMAGE};
 pub use kuryr::work_tree;
 use progress::{Progress, Report};
 use steps::{Kind, Step};
-use versions::{PYTHON_CONSTRAINTS, Versions};
+use versions::{ORIGINAL_CONSTRAINTS, PYTHON_CONSTRAINTS, Versions};
 
 /// Where the things are that [`install`] provides. Nothing of it needs to exist yet.
 #[derive(Debug, Clone)]
 pub struct Artefacts {
     cache: PathBuf,
     python: Artefact,
+    original: Artefact,
     kubernetes: Artefact,
     coredns: Artefact,
     cni: Artefact,
@@ -45,11 +46,13 @@ impl Artefacts {
     pub fn at(cache: &Path) -> Result<Self> {
         let versions = Versions::get()?;
         let requested = versions.python.packages.join(" ");
+        let originals = versions.original.packages.join(" ");
         let (recipe, go) = (go::RECIPE, &versions.go);
         let interpreter = versions.python.interpreter.as_str();
         Ok(Self {
             cache: cache.to_owned(),
             python: Artefact::new(cache, "python", &[interpreter, &requested, PYTHON_CONSTRAINTS]),
+            original: Artefact::new(cache, "original", &[interpreter, &originals, ORIGINAL_CONSTRAINTS]),
             kubernetes: Artefact::new(cache, &format!("kubernetes-{}", go.kubernetes), &[&go.kubernetes, recipe]),
             coredns: Artefact::new(cache, &format!("coredns-{}", go.coredns), &[&go.coredns, recipe]),
             cni: Artefact::new(cache, &format!("cni-{}", go.cni_plugins), &[&go.cni_plugins, &go.cni, recipe]),
@@ -60,6 +63,11 @@ impl Artefacts {
     /// The virtual environment of the OpenStack services; its programs are in `bin`.
     pub fn venv(&self) -> &Path {
         self.python.dir()
+    }
+
+    /// The virtual environment of the original Kuryr, once [`install_original`] has made it.
+    pub fn original(&self) -> &Path {
+        self.original.dir()
     }
 
     /// A program of Kubernetes: `kube-apiserver`, `kube-controller-manager`, `kube-scheduler`, `kubelet`, `kubectl`.
@@ -103,6 +111,27 @@ pub fn install(cache: &Path, with_kuryr: bool) -> Result<Artefacts> {
     Ok(artefacts)
 }
 
+/// Installs the original Kuryr in Python, which only the benchmarks need.
+///
+/// # Errors
+/// As [`install`].
+pub fn install_original(cache: &Path) -> Result<()> {
+    let artefacts = Artefacts::at(cache)?;
+    let version = Versions::get()?.original.packages.first().map_or("", String::as_str);
+    let log = cache.join("log/original.log");
+    let make = |dir: &Path, log: &Path, report: &Report| {
+        let packages = &Versions::get()?.original.packages;
+        python::build(
+            &python::Contents { of: "the original Kuryr", packages, constraints: ORIGINAL_CONSTRAINTS },
+            dir,
+            log,
+            report,
+        )
+    };
+    let step = made("the original Kuryr", &[], Kind::Light, &artefacts.original, version, log, make);
+    steps::run(&Progress::new(), &[step])
+}
+
 /// Builds Kuryr anew from the work tree, as [`install`] does with everything else.
 ///
 /// # Errors
@@ -137,7 +166,15 @@ fn steps(artefacts: &Artefacts) -> Result<Vec<Step>> {
             &artefacts.python,
             "OpenStack",
             log("python"),
-            python::build,
+            |dir, log, report| {
+                let packages = &Versions::get()?.python.packages;
+                python::build(
+                    &python::Contents { of: "OpenStack", packages, constraints: PYTHON_CONSTRAINTS },
+                    dir,
+                    log,
+                    report,
+                )
+            },
         ),
         made("Kubernetes", &[], Kind::Heavy, &artefacts.kubernetes, &go.kubernetes, log("kubernetes"), go::kubernetes),
         made("CoreDNS", &[], Kind::Heavy, &artefacts.coredns, &go.coredns, log("coredns"), go::coredns),

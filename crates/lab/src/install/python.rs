@@ -1,4 +1,4 @@
-//! The Python environment of the OpenStack services and clients.
+//! Python environments: that of the OpenStack services and clients, and that of the original Kuryr.
 
 use std::{
     fs,
@@ -8,30 +8,35 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{
-    command::run,
-    progress::Report,
-    versions::{PYTHON_CONSTRAINTS, Versions},
-};
+use super::{command::run, progress::Report, versions::Versions};
+
+/// What belongs into an environment.
+pub struct Contents<'a> {
+    /// Whose packages they are, for messages.
+    pub of: &'a str,
+    /// What pip is asked for.
+    pub packages: &'a [String],
+    /// Exact versions of these and of all that they depend on.
+    pub constraints: &'a str,
+}
 
 /// Makes a virtual environment in `dir` and installs the packages into it.
 ///
 /// # Errors
 /// When there is no suitable Python, or pip can't install a package.
-pub fn build(dir: &Path, log: &Path, report: &Report) -> Result<()> {
-    let wanted = &Versions::get()?.python;
-    let python = interpreter(&wanted.interpreter)?;
+pub fn build(contents: &Contents<'_>, dir: &Path, log: &Path, report: &Report) -> Result<()> {
+    let python = interpreter(&Versions::get()?.python.interpreter)?;
     report.note(&format!("a virtual environment of {}", python.display()));
     run(clean(Command::new(&python)).args(["-m", "venv"]).arg(dir), log, "the Python environment")?;
 
     let constraints = dir.join("constraints.txt");
-    fs::write(&constraints, PYTHON_CONSTRAINTS).with_context(|| format!("writing {}", constraints.display()))?;
-    report.note("the packages of OpenStack");
+    fs::write(&constraints, contents.constraints).with_context(|| format!("writing {}", constraints.display()))?;
+    report.note(&format!("the packages of {}", contents.of));
     let mut pip = clean(Command::new(dir.join("bin/python")));
     pip.args(["-m", "pip", "install", "--no-input", "--quiet", "--disable-pip-version-check", "--constraint"])
         .arg(&constraints)
-        .args(&wanted.packages);
-    run(&mut pip, log, "the Python packages of OpenStack")?;
+        .args(contents.packages);
+    run(&mut pip, log, &format!("the Python packages of {}", contents.of))?;
     Ok(())
 }
 
@@ -50,7 +55,7 @@ fn interpreter(version: &str) -> Result<PathBuf> {
             return Ok(PathBuf::from(name));
         }
     }
-    bail!("Python {version} with its venv module isn't installed, it is needed for the OpenStack services")
+    bail!("Python {version} with its venv module isn't installed, it is needed for the Python environments")
 }
 
 /// Without what a shell may have set to bend Python's search path.

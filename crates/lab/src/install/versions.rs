@@ -10,12 +10,17 @@ const VERSIONS: &str = include_str!("../../versions.toml");
 /// Exact versions of all Python packages (`pip freeze`).
 pub const PYTHON_CONSTRAINTS: &str = include_str!("../../constraints.txt");
 
+/// As [`PYTHON_CONSTRAINTS`], of the original Kuryr's environment.
+pub const ORIGINAL_CONSTRAINTS: &str = include_str!("../../constraints-original.txt");
+
 /// What `versions.toml` says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Versions {
     /// The OpenStack services and clients.
     pub python: Python,
+    /// The original Kuryr.
+    pub original: Original,
     /// What is built from Go modules.
     pub go: Go,
     /// Debian packages, each with what the lab needs it for.
@@ -28,6 +33,14 @@ pub struct Versions {
 pub struct Python {
     /// The wanted version of the interpreter, `3.11`.
     pub interpreter: String,
+    /// What pip is asked for, `name==version`.
+    pub packages: Vec<String>,
+}
+
+/// The original Kuryr in Python.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Original {
     /// What pip is asked for, `name==version`.
     pub packages: Vec<String>,
 }
@@ -65,9 +78,13 @@ mod tests {
     #[test]
     fn every_requested_python_package_is_in_the_constraints_with_the_same_version() {
         let versions = Versions::get().unwrap();
-        let pinned: Vec<String> = PYTHON_CONSTRAINTS.lines().map(str::to_lowercase).collect();
-        for package in &versions.python.packages {
-            assert!(pinned.contains(&package.to_lowercase()), "{package} is not in constraints.txt");
+        for (constraints, packages) in
+            [(PYTHON_CONSTRAINTS, &versions.python.packages), (ORIGINAL_CONSTRAINTS, &versions.original.packages)]
+        {
+            let pinned: Vec<String> = constraints.lines().map(str::to_lowercase).collect();
+            for package in packages {
+                assert!(pinned.contains(&package.to_lowercase()), "{package} is not among the constraints");
+            }
         }
     }
 

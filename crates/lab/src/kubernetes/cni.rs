@@ -13,11 +13,14 @@ use super::node_state;
 use crate::{
     engine::{Lab, files, node_name, node_netns, shell},
     install::Artefacts,
-    kuryr,
+    kuryr, original,
 };
 
 /// The version of the CNI specification that the node's containerd speaks.
 const CNI_VERSION: &str = "1.0.0";
+
+/// The only version that the original's plugin speaks.
+const ORIGINAL_CNI_VERSION: &str = "0.3.1";
 
 /// The bridge of [`NodeNetwork::Bridge`].
 const BRIDGE: &str = "cni0";
@@ -29,6 +32,8 @@ pub enum NodeNetwork {
     None,
     /// Kuryr.
     Kuryr,
+    /// The original Kuryr in Python.
+    Original,
     /// The reference plugins `bridge` and `host-local`: pods of one node reach each other. The simplest network there
     /// is, for measuring what everything but the network costs.
     Bridge,
@@ -74,6 +79,10 @@ pub(crate) fn use_network(lab: &Lab, node: u32, network: NodeNetwork) -> Result<
             fs::remove_file(entry.path()).with_context(|| format!("removing {}", entry.path().display()))?;
         }
     }
+    if network == NodeNetwork::Original {
+        let plugin = Artefacts::at(lab.cache())?.original().join("bin/kuryr-cni");
+        link(&plugin, &dirs.programs.join(original::CNI_PROGRAM))?;
+    }
     if let Some((name, list)) = wanted {
         let text = serde_json::to_string_pretty(&list).context("writing a CNI configuration")?;
         files::write_if_changed(&dirs.configuration.join(name), &text)?;
@@ -89,6 +98,10 @@ fn conflist(lab: &Lab, node: u32, network: NodeNetwork) -> Option<(String, Value
     let (name, plugin) = match network {
         NodeNetwork::None => return None,
         NodeNetwork::Kuryr => ("kuryr", json!({ "type": "kuryr-cni", "socket": kuryr::daemon_socket(lab, node) })),
+        NodeNetwork::Original => {
+            let file = original::config_file(lab, original::Part::Node(node));
+            ("original", json!({ "type": original::CNI_PROGRAM, "kuryr_conf": file, "debug": false }))
+        }
         NodeNetwork::Bridge => {
             let ranges = json!([[{ "subnet": format!("10.88.{node}.0/24") }]]);
             let data = node_state(lab, node).join("host-local");
@@ -96,7 +109,8 @@ fn conflist(lab: &Lab, node: u32, network: NodeNetwork) -> Option<(String, Value
             ("bridge", json!({ "type": "bridge", "bridge": BRIDGE, "isGateway": true, "ipam": ipam }))
         }
     };
-    Some((format!("10-{name}.conflist"), json!({ "cniVersion": CNI_VERSION, "name": name, "plugins": [plugin] })))
+    let version = if network == NodeNetwork::Original { ORIGINAL_CNI_VERSION } else { CNI_VERSION };
+    Some((format!("10-{name}.conflist"), json!({ "cniVersion": version, "name": name, "plugins": [plugin] })))
 }
 
 /// Removes the bridge that the plugin `bridge` leaves.
@@ -151,6 +165,15 @@ mod tests {
         assert_eq!(file, "10-kuryr.conflist");
         let socket = lab.run().join("node1/kuryr/daemon.sock");
         assert_eq!(list["plugins"][0], json!({ "type": "kuryr-cni", "socket": socket }));
+    }
+
+    #[test]
+    fn the_original_is_told_its_configuration_in_the_only_version_that_it_speaks() {
+        let dir = tempfile::tempdir().unwrap();
+        let lab = mk_lab(dir.path());
+        let (file, list) = conflist(&lab, 2, NodeNetwork::Original).unwrap();
+        assert_eq!((file.as_str(), &list["cniVersion"]), ("10-original.conflist", &json!("0.3.1")));
+        assert_eq!(list["plugins"][0]["kuryr_conf"], json!(lab.etc().join("original/node2.conf")));
     }
 
     #[test]

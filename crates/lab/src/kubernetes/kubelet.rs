@@ -1,11 +1,11 @@
 //! A node's kubelet.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::{DNS_SERVICE, DOMAIN, containerd::Containerd, kubeconfig_of, kubectl::kubectl, node_state, pki};
+use super::{DNS_SERVICE, DOMAIN, containerd::Containerd, kubeconfig_of, kubectl::kubectl, node_run, node_state, pki};
 use crate::{
     engine::{Component, Lab, Program, files, node_name, node_netns, probe, shell},
     install::Artefacts,
@@ -13,6 +13,12 @@ use crate::{
 };
 
 const HEALTH_PORT: u16 = 10248;
+
+/// The folder with the manifests of a node's static pods. It goes when the lab goes down.
+#[must_use]
+pub fn static_pods(lab: &Lab, node: u32) -> PathBuf {
+    node_run(lab, node).join("static-pods")
+}
 
 /// The kubelet of one node.
 pub struct Kubelet(pub u32);
@@ -41,6 +47,7 @@ impl Kubelet {
             "healthzPort": HEALTH_PORT,
             "podLogsDir": state.join("podlogs"),
             "volumePluginDir": state.join("volume-plugins"),
+            "staticPodPath": static_pods(lab, self.0),
             "maxPods": 250,
             "serializeImagePulls": false,
             // As for the controllers: the usual limits would be what bursts of pods wait for.
@@ -70,6 +77,8 @@ impl Component for Kubelet {
     }
 
     fn prepare(&self, lab: &Lab) -> Result<()> {
+        let manifests = static_pods(lab, self.0);
+        fs::create_dir_all(&manifests).with_context(|| format!("making {}", manifests.display()))?;
         let text = serde_json::to_string_pretty(&self.config(lab)).context("writing the kubelet's configuration")?;
         files::write_if_changed(&self.config_file(lab), &text).map(drop)
     }

@@ -29,6 +29,8 @@ pub(crate) use cni::use_network;
 pub use kubeconfig::{kubeconfig, kubeconfig_of};
 pub(crate) use kubectl::apply_text;
 pub use kubectl::{apply, kubectl};
+pub use kubelet::static_pods;
+pub(crate) use pki::dir as pki_dir;
 
 /// The port of the API server on all addresses of `kuryr-control`.
 pub const API_PORT: u16 = 6443;

@@ -41,7 +41,7 @@ impl Component for Pki {
 }
 
 /// Where certificates (`NAME.crt`) and keys (`NAME.key`) are.
-pub(super) fn dir(lab: &Lab) -> PathBuf {
+pub(crate) fn dir(lab: &Lab) -> PathBuf {
     lab.state().join("pki")
 }
 

@@ -10,12 +10,15 @@ use crate::{
     openstack,
 };
 
+/// Name of the component.
+pub(super) const NAME: &str = "kuryr-controller";
+
 /// kuryr controller.
 pub struct Controller;
 
 impl Component for Controller {
     fn name(&self) -> String {
-        "kuryr-controller".into()
+        NAME.into()
     }
 
     fn after(&self) -> Vec<String> {

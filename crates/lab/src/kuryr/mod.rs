@@ -31,6 +31,11 @@ pub fn components(lab: &Lab) -> Components {
     components
 }
 
+/// The names of Kuryr's parts that have processes: the controller, then the daemons.
+pub fn processes(lab: &Lab) -> Vec<String> {
+    std::iter::once(controller::NAME.to_owned()).chain(lab.nodes().map(daemon_name)).collect()
+}
+
 /// Gives all nodes this pod network, from their next pods on. There should be no pods when it changes: those that run
 /// keep their network but are removed by the plugin of the new one.
 ///
@@ -38,6 +43,32 @@ pub fn components(lab: &Lab) -> Components {
 /// When a configuration can't be written.
 pub fn use_network(lab: &Lab, network: NodeNetwork) -> Result<()> {
     lab.nodes().try_for_each(|node| kubernetes::use_network(lab, node, network))
+}
+
+/// Waits until all nodes take pods, whatever their pod network.
+///
+/// # Errors
+/// When one doesn't in time.
+pub fn wait_for_nodes(lab: &Lab) -> Result<()> {
+    lab.wait_ready(nodes::NAME)
+}
+
+/// Starts what of Kuryr doesn't run, gives it the nodes' next pods and waits until all nodes take them.
+///
+/// # Errors
+/// When a part doesn't become ready.
+pub fn start(lab: &Lab) -> Result<()> {
+    processes(lab).iter().try_for_each(|part| lab.start(part))?;
+    use_network(lab, NodeNetwork::Kuryr)?;
+    wait_for_nodes(lab)
+}
+
+/// Ends Kuryr's processes. The nodes' pod network stays as it is.
+///
+/// # Errors
+/// When one can't be ended.
+pub fn stop(lab: &Lab) -> Result<()> {
+    processes(lab).iter().try_for_each(|part| lab.stop(part))
 }
 
 /// The controller's configuration file.

@@ -9,6 +9,9 @@ use crate::{
     node::on_node,
 };
 
+/// Name of the component.
+pub(super) const NAME: &str = "nodes-ready";
+
 /// Waits until all nodes are Ready. Only the lab's own nodes count, not what an earlier, larger lab has left.
 pub struct NodesReady {
     /// The numbers of the nodes.
@@ -17,7 +20,7 @@ pub struct NodesReady {
 
 impl Component for NodesReady {
     fn name(&self) -> String {
-        "nodes-ready".into()
+        NAME.into()
     }
 
     fn after(&self) -> Vec<String> {

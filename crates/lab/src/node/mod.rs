@@ -13,6 +13,7 @@
 mod network;
 mod ovn_controller;
 pub mod ovs;
+mod reboot;
 
 use crate::{
     engine::{Lab, node_name},
@@ -22,6 +23,7 @@ use crate::{
 pub use network::{EXTERNAL_GATEWAY, control_address, node_address};
 pub(crate) use network::{WIRES, Wire, ip, link_exists};
 pub use ovs::database_socket;
+pub use reboot::reboot;
 
 /// The control namespace and its bridges, which everything else waits for.
 pub fn control_components(_lab: &Lab) -> Components {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// An INI file under construction.
 #[derive(Debug, Default)]
-pub(super) struct Ini(String);
+pub(crate) struct Ini(String);
 
 impl Ini {
     /// An empty file.

@@ -32,7 +32,7 @@ pub(super) fn base_url() -> String {
 }
 
 /// Keystone's version 3, which clients are configured with.
-pub(super) fn url() -> String {
+pub(crate) fn url() -> String {
     format!("{}/v3", base_url())
 }
 
@@ -50,7 +50,9 @@ fn config(lab: &Lab) -> Ini {
         .section("DEFAULT", [("use_stderr", "true"), ("transport_url", "fake://")])
         .section("database", [("connection", schema::database_url(lab, "keystone"))])
         .section("token", [("provider", "fernet"), ("expiration", "86400")])
-        .section("fernet_tokens", [("key_repository", fernet)])
+        .section("fernet_tokens", [("key_repository", &fernet)])
+        // Nobody gets a receipt here, but Keystone doesn't start without the keys for them.
+        .section("fernet_receipts", [("key_repository", &fernet)])
         .section("credential", [("key_repository", credential)])
         // The cheapest hash that Keystone accepts: the real ones cost a quarter of a second per login.
         .section("identity", [("password_hash_rounds", "4")])

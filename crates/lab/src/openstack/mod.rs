@@ -29,8 +29,12 @@ pub use neutron_api::url as neutron_url;
 
 pub use rest::{ADMIN, Login, Session};
 
+pub(crate) use config::Ini;
+pub(crate) use keystone::url as keystone_url;
+pub(crate) use rest::id;
+
 /// The password of every account of the lab. Nothing outside the machine can reach it.
-const PASSWORD: &str = "lab-password";
+pub(crate) const PASSWORD: &str = "lab-password";
 
 /// The components of the cloud.
 pub fn components(_lab: &Lab) -> Components {

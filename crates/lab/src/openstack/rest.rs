@@ -132,6 +132,6 @@ pub(super) fn text_at(value: &Value, pointer: &str) -> Result<String> {
 }
 
 /// The id of an object.
-pub(super) fn id(object: &Value) -> Result<String> {
+pub(crate) fn id(object: &Value) -> Result<String> {
     text_at(object, "/id")
 }

@@ -135,4 +135,30 @@ impl CloudConfig {
         let (name, entry) = files.entry(name)?;
         cloud::parse(&files.clouds, &name, &entry)
     }
+
+    /// Where names of the cloud's objects are looked up, in words: Keystone, region, and the project, or the application
+    /// credential that is for one. There is no secret in it. How the services are reached from here isn't part of it.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let scope = match &self.credential {
+            Credential::Password { project, .. } => format!("project {}", project.in_words()),
+            Credential::ApplicationCredential { credential: ApplicationCredential::Id(id), .. } => {
+                format!("application credential {id}")
+            }
+            Credential::ApplicationCredential { credential: ApplicationCredential::Name { name, user }, .. } => {
+                format!("application credential {name} of {}", user.in_words())
+            }
+        };
+        format!("{} region {} {scope}", self.auth_url, self.region.as_deref().unwrap_or_default())
+    }
+}
+
+impl Named {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Id(id) => format!("id {id}"),
+            Self::Name { name, domain: Domain::Id(id) } => format!("{name} of domain id {id}"),
+            Self::Name { name, domain: Domain::Name(domain) } => format!("{name} of domain {domain}"),
+        }
+    }
 }

@@ -147,3 +147,11 @@ fn a_file_that_is_not_yaml_names_the_place_but_no_secret() {
     let text = CloudConfig::read(&missing, None).unwrap_err().to_string();
     assert!(text.starts_with("/does/not/exist.yaml: can't be read: "), "{text}");
 }
+
+#[test]
+fn the_place_tells_clouds_regions_and_projects_apart_and_no_secret() {
+    let place = config("").place();
+    assert_eq!(place, "http://k:5000/v3 region  project pr of domain Default");
+    assert_eq!(place, config("network_endpoint_override: http://n:9696").place(), "another way to the same place");
+    assert_ne!(place, config("region_name: elsewhere").place());
+}

@@ -14,7 +14,7 @@ mod subnet_pool;
 mod tag;
 mod value;
 
-use crate::{Cloud, Endpoint, Error, endpoint::Service};
+use crate::{Cloud, Endpoint, Error, Priority, endpoint::Service};
 use futures::Stream;
 use reqwest::Method;
 use serde::{Serialize, de::DeserializeOwned};
@@ -38,6 +38,7 @@ pub use tag::Taggable;
 #[derive(Debug, Clone)]
 pub struct Neutron {
     cloud: Cloud,
+    priority: Priority,
 }
 
 /// The names by which a resource goes in paths and bodies.
@@ -53,23 +54,37 @@ struct Resource {
 
 impl Neutron {
     pub(crate) fn new(cloud: Cloud) -> Self {
-        Self { cloud }
+        Self { cloud, priority: Priority::default() }
+    }
+
+    /// The same calls, with another priority: whose turn it is first where requests wait. Without it: [`Priority::Pod`].
+    #[must_use]
+    pub fn with_priority(&self, priority: Priority) -> Self {
+        Self { cloud: self.cloud.clone(), priority }
+    }
+
+    /// The project whose objects we create.
+    ///
+    /// # Errors
+    /// As [`Cloud::project_id`].
+    pub async fn project_id(&self) -> Result<ProjectId, Error> {
+        self.cloud.project_id().await
     }
 
     /// A request about `path`, counted under the resource's name.
-    fn endpoint<A>(resource: Resource, method: Method, path: &[&str]) -> Endpoint<A> {
-        Endpoint::new(Service::NETWORK, method, path).resource(resource.path)
+    fn endpoint<A>(&self, resource: Resource, method: Method, path: &[&str]) -> Endpoint<A> {
+        Endpoint::new(Service::NETWORK, method, path).resource(resource.path).priority(self.priority)
     }
 
     async fn get<A: DeserializeOwned>(&self, resource: Resource, id: &str) -> Result<A, Error> {
-        self.cloud.run(&Self::endpoint(resource, Method::GET, &[resource.path, id]).answer_in(resource.one)).await
+        self.cloud.run(&self.endpoint(resource, Method::GET, &[resource.path, id]).answer_in(resource.one)).await
     }
 
     async fn list<A>(&self, resource: Resource, query: Vec<(&'static str, String)>) -> Result<Vec<A>, Error>
     where
         A: DeserializeOwned + Send + 'static,
     {
-        let endpoint = Self::endpoint(resource, Method::GET, &[resource.path]).query(query);
+        let endpoint = self.endpoint(resource, Method::GET, &[resource.path]).query(query);
         self.cloud.run_list(&endpoint.answer_in(resource.many)).await
     }
 
@@ -81,12 +96,12 @@ impl Neutron {
     where
         A: DeserializeOwned + Send + 'static,
     {
-        let endpoint = Self::endpoint(resource, Method::GET, &[resource.path]).query(query);
+        let endpoint = self.endpoint(resource, Method::GET, &[resource.path]).query(query);
         self.cloud.run_stream(endpoint.answer_in(resource.many))
     }
 
     async fn create<A: DeserializeOwned>(&self, resource: Resource, new: &impl Serialize) -> Result<A, Error> {
-        let endpoint = Self::endpoint(resource, Method::POST, &[resource.path]);
+        let endpoint = self.endpoint(resource, Method::POST, &[resource.path]);
         self.cloud.run(&endpoint.body(resource.one, new).answer_in(resource.one)).await
     }
 
@@ -99,7 +114,7 @@ impl Neutron {
         if new.is_empty() {
             return Ok(Vec::new());
         }
-        let endpoint = Self::endpoint(resource, Method::POST, &[resource.path]).items(new.len());
+        let endpoint = self.endpoint(resource, Method::POST, &[resource.path]).items(new.len());
         self.cloud.run(&endpoint.body(resource.many, &new).answer_in(resource.many)).await
     }
 
@@ -109,11 +124,11 @@ impl Neutron {
         id: &str,
         update: &impl Serialize,
     ) -> Result<A, Error> {
-        let endpoint = Self::endpoint(resource, Method::PUT, &[resource.path, id]);
+        let endpoint = self.endpoint(resource, Method::PUT, &[resource.path, id]);
         self.cloud.run(&endpoint.body(resource.one, update).answer_in(resource.one)).await
     }
 
     async fn delete(&self, resource: Resource, id: &str) -> Result<(), Error> {
-        self.cloud.run(&Self::endpoint(resource, Method::DELETE, &[resource.path, id])).await
+        self.cloud.run(&self.endpoint(resource, Method::DELETE, &[resource.path, id])).await
     }
 }

@@ -39,7 +39,7 @@ impl Neutron {
     /// `Forbidden` for another project than the caller's, unless an administrator asks.
     pub async fn get_quota(&self, project: &ProjectId) -> Result<Quota, Error> {
         let path = [QUOTAS.path, project.as_str(), "details.json"];
-        self.cloud.run(&Self::endpoint(QUOTAS, Method::GET, &path).answer_in(QUOTAS.one)).await
+        self.cloud.run(&self.endpoint(QUOTAS, Method::GET, &path).answer_in(QUOTAS.one)).await
     }
 
     /// Sets limits of a project's quotas; answers all limits. Needs an administrator.

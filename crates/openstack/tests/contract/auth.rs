@@ -1,6 +1,9 @@
 //! Logins.
 
-use super::fixture::{config, connect, unique};
+use super::{
+    backend::{Backend, connect},
+    fixture::unique,
+};
 use futures::FutureExt;
 use kuryr_openstack::{
     Cloud, CloudConfig, Endpoint, Kind,
@@ -55,7 +58,8 @@ async fn works(config: CloudConfig) {
 
 #[tokio::test]
 async fn a_password_logs_in_by_names_and_by_ids() {
-    let config = config();
+    let backend = Backend::start().await;
+    let config = backend.config.clone();
     let (who, _) = password(&config);
     let cloud = connect(config.clone()).await.unwrap();
     works(config.clone()).await;
@@ -86,7 +90,8 @@ async fn a_password_logs_in_by_names_and_by_ids() {
 
 #[tokio::test]
 async fn an_application_credential_logs_in_by_id_and_by_name() {
-    let config = config();
+    let backend = Backend::start().await;
+    let config = backend.config.clone();
     let (who, _) = password(&config);
     let cloud = connect(config.clone()).await.unwrap();
     let user = user(&cloud, &who).await;
@@ -123,7 +128,8 @@ async fn an_application_credential_logs_in_by_id_and_by_name() {
 
 #[tokio::test]
 async fn a_wrong_password_is_refused_in_one_clear_line() {
-    let mut config = config();
+    let backend = Backend::start().await;
+    let mut config = backend.config.clone();
     if let Credential::Password { password, .. } = &mut config.credential {
         *password = "wrong".to_owned().into();
     }
@@ -137,7 +143,9 @@ async fn a_wrong_password_is_refused_in_one_clear_line() {
 
 #[tokio::test]
 async fn a_wrong_region_says_what_the_catalogue_has() {
-    let cloud = connect(CloudConfig { region: Some("Nowhere".to_owned()), ..config() }).await.unwrap();
+    let backend = Backend::start().await;
+    let nowhere = CloudConfig { region: Some("Nowhere".to_owned()), ..backend.config.clone() };
+    let cloud = connect(nowhere).await.unwrap();
     let error = cloud.neutron().list_extensions().await.unwrap_err();
     assert_eq!(error.kind(), Kind::NoEndpoint);
     assert!(error.to_string().contains("`Nowhere`; it has") && error.to_string().contains("public in "), "{error}");

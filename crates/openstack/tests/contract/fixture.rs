@@ -1,14 +1,17 @@
 //! What every contract test needs: the cloud, a name, a network, and that nothing stays behind.
 
+use super::{
+    backend::{Backend, accounts},
+    raw::Raw,
+};
 use futures::FutureExt;
 use kuryr_openstack::{
-    Cloud, CloudConfig, Error, Found, Metrics, Neutron, Settings,
+    Cloud, CloudConfig, Error, Found, Neutron,
     neutron::{
         IpVersion, Network, NetworkQuery, NewNetwork, NewPort, NewSubnet, Port, PortQuery, ProjectId,
         SecurityGroupQuery, Subnet, SubnetQuery,
     },
 };
-use prometheus_client::registry::Registry;
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
     sync::{
@@ -16,28 +19,6 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
 };
-
-/// The cloud under test, as `clouds.yaml` has it.
-pub fn config() -> CloudConfig {
-    let Ok(name) = std::env::var("KURYR_CONTRACT_CLOUD") else {
-        panic!(
-            "KURYR_CONTRACT_CLOUD names no cloud: run `cargo xtask test`, or see the head of crates/openstack/tests/contract.rs"
-        );
-    };
-    CloudConfig::load(Some(&name)).unwrap()
-}
-
-/// A host that ports can be bound to.
-pub fn host() -> String {
-    std::env::var("KURYR_CONTRACT_HOST").unwrap_or_else(|_| "node1".to_owned())
-}
-
-/// Logs in with `config`.
-pub async fn connect(config: CloudConfig) -> Result<Cloud, Error> {
-    // The first test to get here installs it; for the others it is there.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Cloud::connect(config, Settings::default(), Metrics::register(&mut Registry::default())).await
-}
 
 /// A name that nothing else in the cloud has.
 pub fn unique() -> String {
@@ -54,13 +35,22 @@ pub struct World {
     /// Name of the network and the subnet, description of everything else.
     pub name: String,
     pub network: Network,
+    /// The IPv4 subnet.
     pub subnet: Subnet,
+    /// Whether the credentials are an administrator's.
+    pub is_admin: bool,
+    config: CloudConfig,
 }
 
 impl World {
     /// A port with the world's name as `description`.
     pub fn port(&self) -> NewPort {
         NewPort { description: Some(self.name.clone()), ..NewPort::on(self.network.id.clone()) }
+    }
+
+    /// A client that shows answers as they are.
+    pub async fn raw(&self) -> Raw {
+        Raw::connect(&self.config).await
     }
 
     /// Creates it.
@@ -77,21 +67,33 @@ pub struct Plan {
     /// Whether the network belongs to a project of its own, which has the world's name as identifier: Neutron takes any
     /// text for one.
     pub own_project: bool,
+    /// Whether it also has an IPv6 subnet, fd00:77::/64.
+    pub with_v6: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { cidr: "10.77.0.0/20", own_project: false }
+        Self { cidr: "10.77.0.0/20", own_project: false, with_v6: false }
     }
 }
 
-/// Runs `test` in a world of its own and takes it down afterwards, whatever happens.
-pub async fn in_world<F: Future<Output = ()>>(plan: Plan, test: impl FnOnce(Arc<World>) -> F) {
-    let cloud = connect(config()).await.unwrap();
+/// Runs `test` in a world of its own and takes it down afterwards, whatever happens; in the fake cloud also with the
+/// credentials that Kuryr has, unless the test needs an administrator.
+pub async fn in_world<F: Future<Output = ()>>(plan: Plan, test: impl Fn(Arc<World>) -> F) {
+    for account in accounts() {
+        let backend = Backend::start_as(account).await;
+        if backend.is_admin() || !plan.own_project {
+            in_world_of(&backend, plan.clone(), &test).await;
+        }
+    }
+}
+
+async fn in_world_of<F: Future<Output = ()>>(backend: &Backend, plan: Plan, test: impl Fn(Arc<World>) -> F) {
+    let cloud = backend.connect().await;
     let name = unique();
     let own_project = plan.own_project;
     let result = AssertUnwindSafe(async {
-        let world = build(cloud.clone(), name.clone(), plan).await;
+        let world = build(backend, cloud.clone(), name.clone(), plan).await;
         test(Arc::new(world)).await;
     })
     .catch_unwind()
@@ -103,24 +105,28 @@ pub async fn in_world<F: Future<Output = ()>>(plan: Plan, test: impl FnOnce(Arc<
     cleaned.unwrap();
 }
 
-async fn build(cloud: Cloud, name: String, plan: Plan) -> World {
+async fn build(backend: &Backend, cloud: Cloud, name: String, plan: Plan) -> World {
     let neutron = cloud.neutron();
     let project_id = plan.own_project.then(|| ProjectId::from(name.as_str()));
     let new = NewNetwork { name: name.clone(), project_id: project_id.clone(), ..NewNetwork::default() };
     let network = neutron.create_network(&new).await.unwrap();
-    let new = NewSubnet {
+    let new = |ip_version, cidr: &str| NewSubnet {
         name: name.clone(),
         description: None,
         network_id: network.id.clone(),
-        ip_version: IpVersion::V4,
-        cidr: Some(plan.cidr.parse().unwrap()),
+        ip_version,
+        cidr: Some(cidr.parse().unwrap()),
         subnetpool_id: None,
         prefixlen: None,
         enable_dhcp: false,
-        project_id,
+        project_id: project_id.clone(),
     };
-    let subnet = neutron.create_subnet(&new).await.unwrap();
-    World { cloud, neutron, name, network, subnet }
+    let subnet = neutron.create_subnet(&new(IpVersion::V4, plan.cidr)).await.unwrap();
+    if plan.with_v6 {
+        neutron.create_subnet(&new(IpVersion::V6, "fd00:77::/64")).await.unwrap();
+    }
+    let (is_admin, config) = (backend.is_admin(), backend.config.clone());
+    World { cloud, neutron, name, network, subnet, is_admin, config }
 }
 
 /// Deletes everything that has the name.

@@ -1,6 +1,9 @@
 //! Ports: creation, reading back, change, deletion.
 
-use super::fixture::{Plan, host, in_world, unique};
+use super::{
+    backend::host,
+    fixture::{Plan, in_world, unique},
+};
 use kuryr_core::{error::Class, net::MacAddress};
 use kuryr_openstack::{
     Found, Kind,

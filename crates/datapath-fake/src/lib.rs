@@ -1,14 +1,14 @@
 //! A switch in memory. Like the OVSDB it outlives the daemon.
 
 use futures::{FutureExt, future::BoxFuture};
-use kuryr_daemon::HostPort;
 use kuryr_datapath::{
-    Attached, Attachment, Difference, Driver, Error, PodRef, Result, Stale, StaleReason,
+    Attached, Attachment, Difference, Driver, Error, Held, HoldSpec, HostPort, Plugged, PodRef, Result, Stale,
+    StaleReason,
     ovs::{NodePortSpec, NodePortStatus},
 };
 use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
 
@@ -16,6 +16,9 @@ use tokio::sync::watch;
 #[derive(Default)]
 struct World {
     attached: Vec<Attached>,
+    held: Vec<HoldSpec>,
+    /// What is known of every port that was plugged, by its id: what it is held as when it is given back.
+    known: HashMap<String, HoldSpec>,
     stale: Vec<Stale>,
     host_port: Option<NodePortSpec>,
     plugs: usize,
@@ -33,16 +36,23 @@ pub struct FakeSwitch {
 }
 
 impl FakeSwitch {
+    /// Nothing is attached. It lives on while daemons come and go.
+    #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self { world: Mutex::default(), changed: watch::Sender::new(true) })
     }
 
+    /// Tells of every change, as the OVSDB does.
     pub fn live(&self) -> watch::Receiver<bool> {
         self.changed.subscribe()
     }
 
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
-        let mut world = self.world.lock().unwrap();
+        let mut world = self.world();
         let result = change(&mut world);
         let live = !world.down;
         drop(world);
@@ -51,17 +61,29 @@ impl FakeSwitch {
     }
 
     /// The sandboxes with an interface.
+    #[must_use]
     pub fn sandboxes(&self) -> Vec<String> {
-        self.world.lock().unwrap().attached.iter().map(|attached| attached.container_id.clone()).collect()
+        self.world().attached.iter().map(|attached| attached.container_id.clone()).collect()
+    }
+
+    /// The ports that are held.
+    #[must_use]
+    pub fn held_ports(&self) -> Vec<String> {
+        let mut ports: Vec<_> = self.world().held.iter().map(|held| held.port_id.clone()).collect();
+        ports.sort();
+        ports
     }
 
     /// How many interfaces were plugged so far.
+    #[must_use]
     pub fn plugs(&self) -> usize {
-        self.world.lock().unwrap().plugs
+        self.world().plugs
     }
 
+    /// The host's own port.
+    #[must_use]
     pub fn host_port(&self) -> Option<NodePortSpec> {
-        self.world.lock().unwrap().host_port.clone()
+        self.world().host_port.clone()
     }
 
     /// Plugging for this sandbox takes until [`FakeSwitch::hurry`].
@@ -69,6 +91,7 @@ impl FakeSwitch {
         self.change(|world| world.slow.insert(container.to_owned()));
     }
 
+    /// Whatever was delayed goes on.
     pub fn hurry(&self) {
         self.change(|world| world.slow.clear());
     }
@@ -81,6 +104,7 @@ impl FakeSwitch {
         });
     }
 
+    /// Whether it can't be reached.
     pub fn set_down(&self, down: bool) {
         self.change(|world| world.down = down);
     }
@@ -103,15 +127,28 @@ impl FakeSwitch {
         });
     }
 
+    /// A crash has left a device that nobody has a record of.
+    pub fn leave(&self, device: &str) {
+        let left = Stale { host_interface: device.to_owned(), attached: None, reason: StaleReason::NoPort };
+        self.change(|world| world.stale.push(left));
+    }
+
+    /// The devices that are left.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.world().stale.len()
+    }
+
     fn look<T>(&self, look: impl FnOnce(&World) -> T) -> Result<T> {
-        let world = self.world.lock().unwrap();
+        let world = self.world();
         if world.down { Err(Error::NoBridge { bridge: "br-int".into() }) } else { Ok(look(&world)) }
     }
 
     async fn wait(&self, mut holds: impl FnMut(&World) -> bool) {
         let mut changed = self.changed.subscribe();
-        while !holds(&self.world.lock().unwrap()) {
-            changed.changed().await.unwrap();
+        while !holds(&self.world()) {
+            // The sender is our own.
+            let _ = changed.changed().await;
         }
     }
 }
@@ -130,17 +167,21 @@ fn attached(attachment: &Attachment, ready: bool) -> Attached {
 }
 
 impl Driver for FakeSwitch {
-    fn plug<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<()>> {
+    fn plug<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<Plugged>> {
         async move {
             self.look(|_| ())?;
             self.wait(|world| !world.slow.contains(&attachment.container_id)).await;
-            self.change(|world| {
+            Ok(self.change(|world| {
                 let name = attachment.host_interface();
                 world.attached.retain(|a| a.host_interface != name && a.port_id != attachment.port_id);
                 world.attached.push(attached(attachment, !world.not_ready));
                 world.plugs += 1;
-            });
-            Ok(())
+                let spec = HoldSpec { port_id: attachment.port_id.clone(), mac: attachment.mac, mtu: attachment.mtu };
+                world.known.insert(spec.port_id.clone(), spec);
+                let was_held = world.held.iter().any(|held| held.port_id == attachment.port_id);
+                world.held.retain(|held| held.port_id != attachment.port_id);
+                Plugged { host_interface: name, was_held }
+            }))
         }
         .boxed()
     }
@@ -156,6 +197,49 @@ impl Driver for FakeSwitch {
             Ok(())
         }
         .boxed()
+    }
+
+    fn give_back<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let name = kuryr_core::names::host_interface(container_id, ifname);
+            self.change(|world| {
+                let port = world.attached.iter().find(|attached| attached.host_interface == name);
+                world.held.extend(port.and_then(|attached| world.known.get(&attached.port_id)).cloned());
+            });
+            self.unplug(container_id, ifname).await
+        }
+        .boxed()
+    }
+
+    fn hold<'a>(&'a self, port: &'a HoldSpec) -> BoxFuture<'a, Result<()>> {
+        async move {
+            self.look(|_| ())?;
+            self.change(|world| {
+                world.held.retain(|held| held.port_id != port.port_id);
+                world.held.push(port.clone());
+            });
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn let_go<'a>(&'a self, port_id: &'a str) -> BoxFuture<'a, Result<()>> {
+        async move {
+            self.look(|_| ())?;
+            self.change(|world| world.held.retain(|held| held.port_id != port_id));
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn held(&self) -> BoxFuture<'_, Result<Vec<Held>>> {
+        let held = |spec: &HoldSpec| Held {
+            spec: spec.clone(),
+            host_interface: format!("kpod{}", spec.port_id),
+            ready: true,
+            error: None,
+        };
+        async move { self.look(|world| world.held.iter().map(held).collect()) }.boxed()
     }
 
     fn check<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<Vec<Difference>>> {

@@ -1,0 +1,402 @@
+//! Which ports a claim holds and which are free, kept from the watched objects: no decision reads through all ports.
+//!
+//! What is here is as old as the cache. It only proposes: a claim is made by a write that the API server takes for the state
+//! that it was decided on, and for no other (promise P2).
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kuryr_api::{ClaimKind, ClaimRef, KuryrPoolPort, conditions};
+use kuryr_core::{
+    fair, names,
+    pool::{Demand, DemandNow},
+};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// A waiting claim: namespace and name of the KuryrPort.
+pub type Waiting = (String, String);
+
+/// What is known of all ports.
+pub struct Inventory {
+    started: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Pool and holder of each port, by its name.
+    ports: HashMap<String, (String, Holder)>,
+    /// Names of the ports that a claim holds: one, except for moments.
+    claims: HashMap<Claim, Vec<String>>,
+    pools: HashMap<String, Pool>,
+    /// The pool that a claim waits for.
+    waiting: HashMap<Waiting, String>,
+    /// Free ports that a running reconcile is about to claim.
+    reserved: HashSet<String>,
+}
+
+/// Uid of the claimant and name of its interface.
+type Claim = (String, String);
+
+/// Who has a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Holder {
+    Nobody,
+    Pod(Claim),
+    Node,
+}
+
+#[derive(Default)]
+struct Pool {
+    free: BTreeSet<String>,
+    claimed: usize,
+    waiting: Waiters,
+    demand: Demand,
+    told: Option<Instant>,
+}
+
+/// The claims that wait for a port of one pool. Namespaces take turns.
+#[derive(Default)]
+struct Waiters {
+    claims: HashSet<Waiting>,
+    turns: fair::Queue<(), String, Waiting>,
+    /// What has a turn. Some of it doesn't wait any more.
+    queued: HashSet<Waiting>,
+}
+
+impl Waiters {
+    fn add(&mut self, claim: Waiting) {
+        if self.queued.insert(claim.clone()) {
+            self.turns.push((), claim.0.clone(), claim.clone());
+        }
+        self.claims.insert(claim);
+    }
+
+    fn remove(&mut self, claim: &Waiting) {
+        self.claims.remove(claim);
+        if self.claims.is_empty() {
+            // Nobody has a turn any more.
+            (self.turns, self.queued) = Default::default();
+        }
+    }
+
+    /// Up to so many, those whose turn it is. Whoever goes on waiting comes last the next time.
+    fn next(&mut self, most: usize) -> Vec<Waiting> {
+        let mut next = Vec::new();
+        while next.len() < most.min(self.claims.len()) {
+            let Some(claim) = self.turns.pop() else { break };
+            if self.claims.contains(&claim) {
+                next.push(claim);
+            } else {
+                self.queued.remove(&claim);
+            }
+        }
+        for claim in &next {
+            self.turns.push((), claim.0.clone(), claim.clone());
+        }
+        next
+    }
+}
+
+impl Default for Inventory {
+    fn default() -> Self {
+        Self { started: Instant::now(), state: Mutex::default() }
+    }
+}
+
+/// A free port that one reconcile is about to claim: no other one proposes it until this is dropped.
+pub struct Reserved<'a> {
+    inventory: &'a Inventory,
+    name: String,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.inventory.state().reserved.remove(&self.name);
+    }
+}
+
+impl Inventory {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The watch, or the answer to a write, has brought the port.
+    pub fn put(&self, port: &KuryrPoolPort) {
+        let (name, pool) = (port.name_any(), pool_of(port));
+        let holder = match &port.spec.claim_ref {
+            None => Holder::Nobody,
+            Some(claim) if claim.kind == ClaimKind::Node => Holder::Node,
+            Some(claim) => Holder::Pod(claim_key(claim)),
+        };
+        let now = self.started.elapsed();
+        let mut state = self.state();
+        if state.ports.get(&name).is_some_and(|(_, known)| *known == holder) {
+            return;
+        }
+        let came_back = state.forget(&name);
+        let entry = state.pools.entry(pool.clone()).or_default();
+        match &holder {
+            Holder::Nobody => {
+                if came_back {
+                    entry.demand.touched(now);
+                }
+                entry.free.insert(name.clone());
+            }
+            Holder::Pod(claim) => {
+                entry.claimed += 1;
+                state.claims.entry(claim.clone()).or_default().push(name.clone());
+            }
+            Holder::Node => {}
+        }
+        state.ports.insert(name, (pool, holder));
+    }
+
+    /// The port is gone.
+    pub fn remove(&self, port: &KuryrPoolPort) {
+        self.state().forget(&port.name_any());
+    }
+
+    /// Names of the ports that the claim holds for its interface.
+    pub fn held(&self, claim: &ClaimRef) -> Vec<String> {
+        self.state().claims.get(&claim_key(claim)).cloned().unwrap_or_default()
+    }
+
+    /// Names of the ports that any interface of the claimant with this uid holds, of these interfaces.
+    pub fn held_by<'a>(&self, uid: &str, interfaces: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let state = self.state();
+        let of = |interface: &str| state.claims.get(&(uid.to_owned(), interface.to_owned())).cloned();
+        interfaces.filter_map(of).flatten().collect()
+    }
+
+    /// Names of the pool's free ports, whatever their state.
+    pub fn free(&self, pool: &str) -> Vec<String> {
+        self.state().pools.get(pool).map_or_else(Vec::new, |pool| pool.free.iter().cloned().collect())
+    }
+
+    /// Names of all ports of the pool.
+    pub fn members(&self, pool: &str) -> Vec<String> {
+        let state = self.state();
+        state.ports.iter().filter(|(_, (of, _))| of == pool).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Number of the pool's ports that pods have or are about to get.
+    pub fn claimed(&self, pool: &str) -> usize {
+        self.state().pools.get(pool).map_or(0, |pool| pool.claimed)
+    }
+
+    /// Whether a port of this name is known.
+    pub fn knows(&self, name: &str) -> bool {
+        self.state().ports.contains_key(name)
+    }
+
+    /// Sets a free port apart for one reconcile. `None`: another one is about to claim it.
+    pub fn reserve(&self, name: &str) -> Option<Reserved<'_>> {
+        let new = self.state().reserved.insert(name.to_owned());
+        new.then(|| Reserved { inventory: self, name: name.to_owned() })
+    }
+
+    /// A claim wants a port of the pool: it counts as demand once.
+    pub fn demanded(&self, pool: &str, period: Duration) {
+        let now = self.started.elapsed();
+        self.state().pools.entry(pool.to_owned()).or_default().demand.claimed(now, period);
+    }
+
+    /// The pool's demand.
+    pub fn demand(&self, pool: &str, period: Duration) -> DemandNow {
+        let now = self.started.elapsed();
+        let state = self.state();
+        let none = Demand::default();
+        let demand = state.pools.get(pool).map_or(&none, |pool| &pool.demand);
+        demand.now(now, period)
+    }
+
+    /// The claim has to wait until a port of the pool is made or free.
+    pub fn waits(&self, pool: &str, claim: Waiting) {
+        let mut state = self.state();
+        if state.waiting.get(&claim).is_some_and(|known| known == pool) {
+            return;
+        }
+        state.served(&claim);
+        state.pools.entry(pool.to_owned()).or_default().waiting.add(claim.clone());
+        state.waiting.insert(claim, pool.to_owned());
+    }
+
+    /// The claim has its port, or is gone. Name of the pool that it had waited for: how many wait decides what is made there.
+    pub fn served(&self, claim: &Waiting) -> Option<String> {
+        self.state().served(claim)
+    }
+
+    /// How many claims wait for a port of the pool.
+    pub fn waiting(&self, pool: &str) -> usize {
+        self.state().pools.get(pool).map_or(0, |pool| pool.waiting.claims.len())
+    }
+
+    /// Up to so many of the claims that wait for a port of the pool, those whose turn it is to be offered one.
+    pub fn next_waiting(&self, pool: &str, most: usize) -> Vec<Waiting> {
+        self.state().pools.get_mut(pool).map_or_else(Vec::new, |pool| pool.waiting.next(most))
+    }
+
+    /// Whether the pool's levels may be published now: at most once in `pause`, or the rest of it.
+    pub fn may_tell(&self, pool: &str, pause: Duration) -> Result<(), Duration> {
+        let mut state = self.state();
+        let entry = state.pools.entry(pool.to_owned()).or_default();
+        let left = entry.told.map_or(Duration::ZERO, |at| pause.saturating_sub(at.elapsed()));
+        if !left.is_zero() {
+            return Err(left);
+        }
+        entry.told = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Forgets a pool that has no ports.
+    pub fn forget_pool(&self, name: &str) {
+        let mut state = self.state();
+        if state.pools.get(name).is_some_and(|pool| pool.free.is_empty() && pool.claimed == 0) {
+            state.pools.remove(name);
+        }
+    }
+}
+
+impl State {
+    /// Forgets who had the port. `true`: it was known.
+    fn forget(&mut self, name: &str) -> bool {
+        let Some((pool, holder)) = self.ports.remove(name) else { return false };
+        let pool = self.pools.entry(pool).or_default();
+        match holder {
+            Holder::Nobody => drop(pool.free.remove(name)),
+            Holder::Pod(claim) => {
+                pool.claimed = pool.claimed.saturating_sub(1);
+                if let Some(held) = self.claims.get_mut(&claim) {
+                    held.retain(|held| held != name);
+                    if held.is_empty() {
+                        self.claims.remove(&claim);
+                    }
+                }
+            }
+            Holder::Node => {}
+        }
+        true
+    }
+
+    fn served(&mut self, claim: &Waiting) -> Option<String> {
+        let pool = self.waiting.remove(claim)?;
+        self.pools.get_mut(&pool)?.waiting.remove(claim);
+        Some(pool)
+    }
+}
+
+fn claim_key(claim: &ClaimRef) -> Claim {
+    (claim.uid.clone(), claim.interface.clone())
+}
+
+/// Name of the pool that the port belongs to.
+pub fn pool_of(port: &KuryrPoolPort) -> String {
+    names::pool(&port.spec.node_name, &port.spec.network_id, &port.spec.subnet_ids)
+}
+
+/// For how long the port has been cooling down: since it was released, and since Neutron took the last change of its groups,
+/// which may have come much later. None: it has never been anything else than it is.
+pub fn cooling_for(port: &KuryrPoolPort, now: Timestamp) -> Option<Duration> {
+    let regrouped = port.status.as_ref().and_then(|status| status.regrouped_at.as_ref());
+    let since = port.spec.released_at.as_ref().into_iter().chain(regrouped).map(|at| at.0).max()?;
+    Some(Duration::try_from(now.duration_since(since)).unwrap_or(Duration::ZERO))
+}
+
+/// Whether the condition of this type is true.
+pub fn says(port: &KuryrPoolPort, condition: &str) -> bool {
+    port.status.as_ref().is_some_and(|status| conditions::is_true(&status.conditions, condition))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kuryr_api::KuryrPoolPortSpec;
+
+    fn port(name: &str, claim: Option<(ClaimKind, &str)>) -> KuryrPoolPort {
+        let claim_ref = claim.map(|(kind, uid)| ClaimRef {
+            kind,
+            namespace: None,
+            name: uid.to_owned(),
+            uid: uid.to_owned(),
+            interface: "eth0".into(),
+        });
+        let spec = KuryrPoolPortSpec {
+            node_name: "n".into(),
+            network_id: "net".into(),
+            subnet_ids: vec!["four".into()],
+            security_group_ids: vec![],
+            claim_ref,
+            released_at: None,
+        };
+        KuryrPoolPort::new(name, spec)
+    }
+
+    const POD: Option<(ClaimKind, &str)> = Some((ClaimKind::KuryrPort, "u"));
+
+    #[test]
+    fn a_port_is_free_or_held_by_one() {
+        let inventory = Inventory::default();
+        let pool = pool_of(&port("a", None));
+        inventory.put(&port("a", None));
+        inventory.put(&port("b", POD));
+        inventory.put(&port("c", Some((ClaimKind::Node, "node"))));
+        assert_eq!((inventory.free(&pool), inventory.claimed(&pool)), (vec!["a".to_owned()], 1));
+        inventory.put(&port("a", POD));
+        assert_eq!(inventory.held_by("u", ["eth0"].into_iter()), ["b", "a"]);
+        assert_eq!((inventory.free(&pool).len(), inventory.claimed(&pool)), (0, 2));
+        inventory.put(&port("b", None));
+        inventory.put(&port("b", None));
+        inventory.remove(&port("a", POD));
+        assert_eq!((inventory.free(&pool), inventory.claimed(&pool)), (vec!["b".to_owned()], 0));
+        assert!(inventory.held_by("u", ["eth0"].into_iter()).is_empty());
+        inventory.put(&port("c", None));
+        assert_eq!(inventory.free(&pool), ["b", "c"], "a node gave its port back");
+    }
+
+    #[test]
+    fn a_free_port_is_proposed_to_one_at_a_time() {
+        let inventory = Inventory::default();
+        let first = inventory.reserve("a");
+        assert!(first.is_some() && inventory.reserve("a").is_none() && inventory.reserve("b").is_some());
+        drop(first);
+        assert!(inventory.reserve("a").is_some());
+    }
+
+    #[test]
+    fn a_claim_waits_for_one_pool() {
+        let inventory = Inventory::default();
+        let claim = || ("shop".to_owned(), "web".to_owned());
+        inventory.waits("p", claim());
+        inventory.waits("q", claim());
+        assert_eq!((inventory.waiting("p"), inventory.next_waiting("q", 2)), (0, vec![claim()]));
+        assert_eq!((inventory.served(&claim()).as_deref(), inventory.served(&claim())), (Some("q"), None));
+    }
+
+    #[test]
+    fn namespaces_take_turns_in_waiting() {
+        let inventory = Inventory::default();
+        let claim = |namespace: &str, name: &str| (namespace.to_owned(), name.to_owned());
+        for name in ["1", "2", "3", "4"] {
+            inventory.waits("p", claim("aaa", name));
+        }
+        inventory.waits("p", claim("zzz", "1"));
+        let next = |most| inventory.next_waiting("p", most);
+        assert_eq!(next(1), [claim("aaa", "1")]);
+        assert_eq!(next(1), [claim("zzz", "1")], "however many wait elsewhere");
+        assert_eq!(
+            next(3),
+            [claim("aaa", "2"), claim("zzz", "1"), claim("aaa", "3")][..3],
+            "whoever was asked comes last"
+        );
+        inventory.served(&claim("zzz", "1"));
+        inventory.served(&claim("aaa", "4"));
+        assert_eq!(next(9).len(), 3);
+        inventory.waits("p", claim("aaa", "4"));
+        assert_eq!(next(9).len(), 4, "each is asked once");
+    }
+}

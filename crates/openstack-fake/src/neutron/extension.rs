@@ -1,0 +1,41 @@
+//! The extensions that this Neutron has: those whose attributes and calls it knows.
+
+use crate::call::Answer;
+use serde_json::{Value, json};
+
+const ALIASES: [&str; 28] = [
+    "allowed-address-pairs",
+    "binding",
+    "binding-extended",
+    "empty-string-filtering",
+    "external-net",
+    "extra_dhcp_opt",
+    "filter-validation",
+    "ip-substring-filtering",
+    "net-mtu",
+    "net-mtu-writable",
+    "pagination",
+    "port-security",
+    "project-id",
+    "qos",
+    "quota-check-limit",
+    "quotas",
+    "quota_details",
+    "revision-if-match",
+    "security-group",
+    "security-groups-normalized-cidr",
+    "service-type",
+    "sorting",
+    "standard-attr-description",
+    "standard-attr-revisions",
+    "standard-attr-tag",
+    "standard-attr-timestamp",
+    "stateful-security-group",
+    "subnet_allocation",
+];
+
+pub(super) fn list() -> Answer {
+    let extension = |alias: &str| json!({ "alias": alias, "name": alias, "description": "", "links": [] });
+    let extensions: Vec<Value> = ALIASES.iter().map(|alias| extension(alias)).collect();
+    Answer::json(200, &json!({ "extensions": extensions }))
+}

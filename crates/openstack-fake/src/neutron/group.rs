@@ -1,0 +1,187 @@
+//! Security groups. Each project has one named `default`, which comes into being with the project's first object.
+
+use super::{
+    Failure, Neutron, Outcome, Request,
+    attribute::{check_change, check_new},
+    body::Body,
+    group_attributes::GROUP,
+    list::Query,
+    object::{self, Meta, Names, Object},
+    rule::Rule,
+};
+use crate::{keystone::Caller, uuid::Uuid};
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, sync::Arc};
+
+const DEFAULT: &str = "default";
+
+#[derive(Debug)]
+pub(super) struct SecurityGroup {
+    meta: Meta,
+    pub rules: BTreeMap<Uuid, Rule>,
+    stateful: bool,
+}
+
+impl SecurityGroup {
+    fn is_default(&self) -> bool {
+        &*self.meta.name == DEFAULT
+    }
+
+    /// Notes that its rules have changed.
+    pub fn touch(&mut self) {
+        self.meta.touch();
+    }
+}
+
+impl Object for SecurityGroup {
+    const NAMES: Names = Names {
+        one: "security_group",
+        many: "security_groups",
+        quota: "security_group",
+        title: "Security group",
+        not_found: "SecurityGroupNotFound",
+        does_not_exist: true,
+    };
+    const FIELDS: &'static [&'static str] = &["stateful", "shared", "security_group_rules"];
+
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    fn field(&self, name: &str) -> Value {
+        match name {
+            "stateful" => self.stateful.into(),
+            "shared" => false.into(),
+            "security_group_rules" => self.rules.values().map(|rule| object::json(rule, &[])).collect(),
+            _ => Value::Null,
+        }
+    }
+
+    fn get(neutron: &Neutron, id: Uuid) -> Option<&Self> {
+        neutron.groups.get(&id)
+    }
+
+    fn get_mut(neutron: &mut Neutron, id: Uuid) -> Option<&mut Meta> {
+        neutron.groups.get_mut(&id).map(|group| &mut group.meta)
+    }
+
+    /// Lists groups; whoever does so gets the default group of their project.
+    fn list(neutron: &mut Neutron, request: &Request<'_>) -> Outcome {
+        let query = Query::parse(&request.call.query, Self::FIELDS)?;
+        neutron.default_group(request, &request.caller.project);
+        neutron.page(request, &query, neutron.groups.values())
+    }
+
+    fn count(neutron: &Neutron, project: &str) -> usize {
+        neutron.groups.values().filter(|group| *group.meta.project == *project).count()
+    }
+
+    fn check(neutron: &Neutron, request: &Request<'_>, body: Body<'_>) -> Result<(), Failure> {
+        check_new(&GROUP, body)?;
+        let project = request.project(body);
+        let exists = neutron.groups.values().any(|group| group.is_default() && *group.meta.project == *project);
+        if body.text("name") == Some(DEFAULT) && exists {
+            return Err(default_exists());
+        }
+        Ok(())
+    }
+
+    fn create(neutron: &mut Neutron, request: &Request<'_>, body: Body<'_>) -> Result<Uuid, Failure> {
+        let meta = Meta::new(request, body);
+        if body.text("name") != Some(DEFAULT) {
+            neutron.default_group(request, &meta.project);
+        }
+        Ok(neutron.insert_group(meta, body.flag("stateful").unwrap_or(true)))
+    }
+
+    fn update(neutron: &mut Neutron, _: &Request<'_>, id: Uuid, body: Body<'_>) -> Result<(), Failure> {
+        check_change(&GROUP, body)?;
+        let Some(group) = neutron.groups.get_mut(&id) else { return Ok(()) };
+        if group.is_default() && body.text("name").is_some_and(|name| name != DEFAULT) {
+            let message = "Updating default security group not allowed.";
+            return Err(Failure::conflict("SecurityGroupCannotUpdateDefault", message));
+        }
+        if !group.is_default() && body.text("name") == Some(DEFAULT) {
+            return Err(default_exists());
+        }
+        let mut changed = group.meta.update(body);
+        changed |= body.flag("stateful").is_some_and(|on| on != std::mem::replace(&mut group.stateful, on));
+        if changed {
+            group.meta.touch();
+        }
+        Ok(())
+    }
+
+    fn delete(neutron: &mut Neutron, request: &Request<'_>, id: Uuid) -> Result<(), Failure> {
+        if neutron.ports.any_in_group(id) {
+            return Err(Failure::conflict("SecurityGroupInUse", format!("Security Group {id} in use.")));
+        }
+        if neutron.groups.get(&id).is_some_and(Self::is_default) && !request.caller.admin {
+            let message = "Insufficient rights for removing default security group.";
+            return Err(Failure::conflict("SecurityGroupCannotRemoveDefault", message));
+        }
+        Self::remove(neutron, id);
+        Ok(())
+    }
+
+    /// Takes the group away with its rules and those of other groups that name it.
+    fn remove(neutron: &mut Neutron, id: Uuid) {
+        neutron.groups.remove(&id);
+        for group in neutron.groups.values_mut() {
+            group.rules.retain(|_, rule| rule.what.remote_group != Some(id));
+        }
+    }
+}
+
+fn default_exists() -> Failure {
+    Failure::conflict("SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
+}
+
+impl Neutron {
+    /// The project's group `default`.
+    pub(super) fn default_group(&mut self, request: &Request<'_>, project: &Arc<str>) -> Uuid {
+        let mut groups = self.groups.values();
+        if let Some(group) = groups.find(|group| group.is_default() && *group.meta.project == **project) {
+            return group.meta.id;
+        }
+        let body: Map<String, Value> = [("name", DEFAULT), ("description", "Default security group")]
+            .map(|(name, text)| (name.to_owned(), text.into()))
+            .into_iter()
+            .collect();
+        let owner = Caller {
+            user_id: String::new(),
+            project: Arc::clone(project),
+            admin: false,
+            service: false,
+            credential: None,
+        };
+        let request = Request { caller: &owner, call: request.call, revision: None, url: String::new() };
+        let id = self.insert_group(Meta::new(&request, Body(&body)), true);
+        if let Some(group) = self.groups.get_mut(&id) {
+            let rules = ["IPv4", "IPv6"].map(|family| Rule::of_default_group(&group.meta, family));
+            group.rules.extend(rules.map(|rule| (rule.meta().id, rule)));
+        }
+        id
+    }
+
+    /// Adds a group with the rules that every new group has: everything may go out.
+    fn insert_group(&mut self, meta: Meta, stateful: bool) -> Uuid {
+        let id = meta.id;
+        let rules = ["IPv4", "IPv6"].map(|family| Rule::everything_out(&meta, family));
+        let rules = rules.map(|rule| (rule.meta().id, rule)).into_iter().collect();
+        self.groups.insert(id, SecurityGroup { meta, rules, stateful });
+        id
+    }
+
+    /// The groups that a port shall have.
+    pub(super) fn groups_of(&self, request: &Request<'_>, list: &[Value]) -> Result<Vec<Uuid>, Failure> {
+        let mut groups: Vec<Uuid> = Vec::with_capacity(list.len());
+        for text in list.iter().filter_map(Value::as_str) {
+            let id = self.find::<SecurityGroup>(request, text)?.meta.id;
+            if !groups.contains(&id) {
+                groups.push(id);
+            }
+        }
+        Ok(groups)
+    }
+}

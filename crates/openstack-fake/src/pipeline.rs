@@ -1,0 +1,129 @@
+//! The way of every request: journal, faults, hooks, latency, login, service.
+
+use crate::{
+    Call, Effect, Moment, Next, Service,
+    call::{Answer, Headers},
+    fault::Faults,
+    hook::Hooks,
+    journal::Journal,
+    keystone::Keystone,
+    latency::Server,
+    neutron::Neutron,
+    uuid::Uuid,
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Everything that the services share.
+pub(crate) struct Cloud {
+    pub keystone: Mutex<Keystone>,
+    pub neutron: Mutex<Neutron>,
+    pub journal: Journal,
+    pub faults: Faults,
+    pub hooks: Hooks,
+    /// How long each service takes, in the order of [`Service::ALL`].
+    pub servers: [Server; Service::ALL.len()],
+    /// URLs with version, in the order of [`Service::ALL`].
+    pub urls: [String; Service::ALL.len()],
+}
+
+/// What becomes of a request.
+pub(crate) enum Fate {
+    Answered(Answer),
+    /// The connection is closed without an answer.
+    Closed,
+    /// No answer comes.
+    Hangs,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Cloud {
+    /// Handles a request from its arrival to its end.
+    pub async fn handle(&self, mut call: Call, headers: Headers) -> Fate {
+        self.journal.begin(&mut call);
+        let call = Arc::new(call);
+        let fate = self.fate(&call, &headers).await;
+        let status = if let Fate::Answered(answer) = &fate { Some(answer.status) } else { None };
+        self.journal.end(call.number, status);
+        match fate {
+            Fate::Answered(answer) => {
+                Fate::Answered(answer.header("x-openstack-request-id", format!("req-{}", Uuid::random())))
+            }
+            other => other,
+        }
+    }
+
+    async fn fate(&self, call: &Arc<Call>, headers: &Headers) -> Fate {
+        let effect = self.faults.effect(call);
+        match &effect {
+            Some(Effect::Hang) => return Fate::Hangs,
+            Some(Effect::LostBeforeCommit) => return Fate::Closed,
+            Some(Effect::Status(status, retry_after)) => {
+                let answer = self.refuse(*status, headers);
+                return Fate::Answered(match retry_after {
+                    Some(delay) => answer.header("Retry-After", delay.as_secs().to_string()),
+                    None => answer,
+                });
+            }
+            Some(Effect::Slow(delay)) => tokio::time::sleep(*delay).await,
+            _ => {}
+        }
+        self.servers[call.service as usize].work(call).await;
+        if self.hooks.call(Moment::BeforeCommit, call).await == Next::Close {
+            return Fate::Closed;
+        }
+        let answer = self.carry_out(call, headers);
+        if answer.status < 400 {
+            self.journal.carried_out(call.number);
+        }
+        let next = self.hooks.call(Moment::AfterCommit, call).await;
+        match (effect, next) {
+            (Some(Effect::HangAfterCommit), _) => Fate::Hangs,
+            (Some(Effect::LostAfterCommit), _) | (_, Next::Close) => Fate::Closed,
+            (Some(Effect::StatusAfterCommit(status)), _) => Fate::Answered(proxy_page(status)),
+            _ => Fate::Answered(answer),
+        }
+    }
+
+    /// Lets the service do what it is asked for.
+    fn carry_out(&self, call: &Call, headers: &Headers) -> Answer {
+        if call.service == Service::Identity {
+            return lock(&self.keystone).handle(call, headers);
+        }
+        let caller = headers.token.as_deref().and_then(|token| lock(&self.keystone).caller(token));
+        let Some(caller) = caller else { return unauthorized() };
+        lock(&self.neutron).handle(&caller, call, headers, &self.urls[call.service as usize])
+    }
+
+    /// The answer of a service that carries out nothing.
+    fn refuse(&self, status: u16, headers: &Headers) -> Answer {
+        match status {
+            401 => {
+                headers.token.iter().for_each(|token| lock(&self.keystone).revoke(token));
+                unauthorized()
+            }
+            409 => Answer::neutron_error(409, "Conflict", "The fake cloud was told to say so."),
+            429 => Answer::neutron_error(429, "HTTPTooManyRequests", "The fake cloud was told to say so."),
+            500 => {
+                let message = "Request Failed: internal server error while processing your request.";
+                Answer::neutron_error(500, "HTTPInternalServerError", message)
+            }
+            502..=504 => proxy_page(status),
+            other => Answer::neutron_error(other, "FakeFault", "The fake cloud was told to say so."),
+        }
+    }
+}
+
+/// What the middleware says that checks tokens.
+fn unauthorized() -> Answer {
+    Answer::keystone_error(401, "Unauthorized", "The request you have made requires authentication.")
+        .header("WWW-Authenticate", "Keystone uri=\"fake\"")
+}
+
+/// What a load balancer says in front of a service that doesn't answer.
+fn proxy_page(status: u16) -> Answer {
+    Answer::text(status, format!("<html><body><h1>{status}</h1>\nfrom a proxy\n</body></html>\n").into_bytes())
+        .header("Content-Type", "text/html")
+}
