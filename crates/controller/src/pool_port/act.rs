@@ -162,7 +162,7 @@ async fn create(context: &Context, object: &KuryrPoolPort) -> Result<Acted, Erro
 async fn earlier(context: &Context, object: &KuryrPoolPort, uid: &str) -> Result<Vec<Port>, Error> {
     context.attempts.inherited(uid);
     let found = find(context, object).await?;
-    let (discarded, found): (Vec<_>, _) = found.into_iter().partition(|_| false);
+    let (discarded, found): (Vec<_>, _) = found.into_iter().partition(|port| is_discarded(object, port));
     for port in discarded {
         delete(context, object, &port.id).await?;
         context.metrics.surplus_deleted();
