@@ -68,6 +68,15 @@ impl Removals {
     }
 }
 
+/// Asks the switch to count this transaction in `cur_cfg` once it has carried it out (ovs-vswitchd.conf.db(5)), and for the
+/// number that it will have.
+fn count_removal() -> [Op; 2] {
+    [
+        Op::Mutate { table: "Open_vSwitch", conditions: vec![], mutations: vec![json!(["next_cfg", "+=", 1])] },
+        Op::Select { table: "Open_vSwitch", conditions: vec![], columns: vec!["next_cfg"] },
+    ]
+}
+
 impl Inner {
     /// `datapath_type` of the bridge.
     pub(super) async fn datapath_type(&self) -> Result<String> {
@@ -115,8 +124,15 @@ impl Inner {
                 mutations: vec![json!(["ports", "insert", set([named_uuid(port)])])],
             },
         ]);
+        if !earlier.is_empty() {
+            ops.extend(count_removal());
+        }
         match self.client.transact(&what, ops).await {
-            Ok(_) => Ok(earlier.into_iter().map(|placed| placed.interface).collect()),
+            Ok(results) => {
+                let earlier: Vec<_> = earlier.into_iter().map(|placed| placed.interface).collect();
+                self.note_removals(&earlier, &results);
+                Ok(earlier)
+            }
             Err(error) if ovsdb::Error::wait_failed(&error) => Err(Error::NoBridge { bridge: bridge.clone() }),
             Err(error) => Err(error.into()),
         }
@@ -127,15 +143,19 @@ impl Inner {
         let what = format!("removing port `{name}`");
         let Some(placed) = self.client.read(&what, |view| Placed::find(view, name)).await? else { return Ok(false) };
         let mut ops = vec![Op::Comment(format!("kuryr: {what}"))];
-        ops.extend(placed.removal());
-        ops.extend([
-            Op::Mutate { table: "Open_vSwitch", conditions: vec![], mutations: vec![json!(["next_cfg", "+=", 1])] },
-            Op::Select { table: "Open_vSwitch", conditions: vec![], columns: vec!["next_cfg"] },
-        ]);
+        ops.extend(placed.removal().chain(count_removal()));
         let results = self.client.transact(&what, ops).await?;
-        let next_cfg = results.last().and_then(|result| result.pointer("/rows/0/next_cfg")).and_then(Value::as_i64);
-        self.removals.note(name, next_cfg.unwrap_or_default(), self.client.watch().borrow().cur_cfg);
+        self.note_removals(&[placed.interface], &results);
         Ok(true)
+    }
+
+    /// Notes what was removed in a transaction that ended with [`count_removal`].
+    fn note_removals(&self, names: &[String], results: &[Value]) {
+        let next_cfg = results.last().and_then(|result| result.pointer("/rows/0/next_cfg")).and_then(Value::as_i64);
+        let cur_cfg = self.client.watch().borrow().cur_cfg;
+        for name in names {
+            self.removals.note(name, next_cfg.unwrap_or_default(), cur_cfg);
+        }
     }
 
     /// Waits until the switch has let go of the device of that name, if a port with it was removed a moment ago.

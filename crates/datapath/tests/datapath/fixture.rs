@@ -182,6 +182,12 @@ impl Node {
         run("kill", &[signal, &server]);
     }
 
+    /// Stops (`-STOP`) or continues (`-CONT`) it.
+    pub fn signal_switch(&self, signal: &str) {
+        let switch = self.vswitchd.as_ref().unwrap().0.id().to_string();
+        run("kill", &[signal, &switch]);
+    }
+
     pub fn start_switch(&mut self) {
         let mut command = self.daemon("ovs-vswitchd");
         command.arg(format!("unix:{}", self.file("db.sock")));

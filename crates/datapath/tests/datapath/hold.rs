@@ -273,6 +273,26 @@ async fn a_broken_hold_does_not_keep_its_pod_from_an_interface() {
     assert_eq!((node.veths().len(), node.ports()), (2, expected));
 }
 
+/// The switch sets a device down when it lets go of an older one of the same name.
+#[tokio::test]
+async fn the_name_of_a_replaced_interface_is_used_again_only_when_the_switch_has_let_go_of_it() {
+    let node = Node::new();
+    let pod = Pod::new(11);
+    node.ovs.plug(&pod.attachment).await.unwrap();
+    eventually("the switch takes it", || (node.vsctl(&["get", "interface", &pod.host(), "ofport"]) != "[]").then_some(()))
+        .await;
+    node.signal_switch("-STOP");
+    node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
+    node.ovs.let_go(&pod.attachment.port_id).await.unwrap();
+    let mut again = std::pin::pin!(node.ovs.plug(&pod.attachment));
+    let early = tokio::time::timeout(std::time::Duration::from_millis(500), &mut again).await;
+    assert!(early.is_err(), "{early:?}");
+    node.signal_switch("-CONT");
+    again.await.unwrap();
+    node.vsctl(&["get", "interface", &pod.host(), "ofport"]);
+    assert_eq!(node.ovs.check(&pod.attachment).await.unwrap(), []);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn holds_adds_and_dels_at_once() {
     let node = Node::new();

@@ -2,13 +2,15 @@
 //!
 //! `ip netns exec` is not used: it gives its child a private mount namespace with another `/sys`, which hides cgroups
 //! and keeps namespaces that the child makes invisible outside. Namespaces are bound below `/run/netns`, where `ip`
-//! finds them, but that directory is not made a mount of its own, so nothing is left when the last one is gone.
+//! finds them. As `ip netns add` does, that directory is made a shared mount of its own first: otherwise the next
+//! `ip netns add` on the machine mounts it over ours, which then can't be removed. It goes with the last namespace.
 
 use std::{
     fs::{self, File},
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
     thread,
 };
 
@@ -19,6 +21,9 @@ use nix::{
 };
 
 const DIR: &str = "/run/netns";
+
+/// Held while the directory's own mount comes or goes.
+static DIR_MOUNT: Mutex<()> = Mutex::new(());
 
 /// The file that holds a namespace open.
 pub fn path(name: &str) -> PathBuf {
@@ -39,7 +44,7 @@ pub fn add(name: &str) -> Result<()> {
         return Ok(());
     }
     let file = path(name);
-    fs::create_dir_all(DIR).with_context(|| format!("making {DIR}"))?;
+    share_dir()?;
     File::create(&file).with_context(|| format!("making {}", file.display()))?;
     let target = file;
     thread::spawn(move || -> Result<()> {
@@ -51,6 +56,35 @@ pub fn add(name: &str) -> Result<()> {
     })
     .join()
     .map_err(|_| anyhow!("the thread that made the network namespace {name} panicked"))?
+}
+
+/// Makes the directory a shared mount of its own, as ip-netns(8) does.
+fn share_dir() -> Result<()> {
+    let _held = DIR_MOUNT.lock().unwrap_or_else(PoisonError::into_inner);
+    fs::create_dir_all(DIR).with_context(|| format!("making {DIR}"))?;
+    let share = || mount(None::<&str>, DIR, None::<&str>, MsFlags::MS_SHARED | MsFlags::MS_REC, None::<&str>);
+    match share() {
+        // It is not a mount point yet.
+        Err(nix::Error::EINVAL) => {
+            mount(Some(DIR), DIR, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
+                .with_context(|| format!("binding {DIR} to itself"))?;
+            share()
+        }
+        done => done,
+    }
+    .with_context(|| format!("sharing the mount {DIR}"))
+}
+
+/// Unmounts the directory after its last namespace; the kernel refuses while one is mounted in it.
+fn unshare_empty_dir() -> Result<()> {
+    let _held = DIR_MOUNT.lock().unwrap_or_else(PoisonError::into_inner);
+    if fs::read_dir(DIR).with_context(|| format!("reading {DIR}"))?.next().is_some() {
+        return Ok(());
+    }
+    match umount2(DIR, MntFlags::empty()) {
+        Ok(()) | Err(nix::Error::EINVAL | nix::Error::EBUSY) => Ok(()),
+        Err(e) => Err(e).with_context(|| format!("unmounting {DIR}")),
+    }
 }
 
 /// Removes a namespace; one that does not exist is fine. It ends when its last process has.
@@ -67,7 +101,8 @@ pub fn remove(name: &str) -> Result<()> {
         Ok(()) | Err(nix::Error::EINVAL) => {}
         Err(e) => return Err(e).with_context(|| format!("unmounting {}", file.display())),
     }
-    fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))
+    fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
+    unshare_empty_dir()
 }
 
 /// Runs a closure on a thread of its own inside a network namespace. Sockets that it opens stay there.

@@ -129,11 +129,11 @@ pub(crate) fn running(lab: &Lab, name: &str) -> Option<Record> {
     record.identity.is_alive().then_some(record)
 }
 
-/// Starts a component's program and writes its record.
+/// Starts a component's program and writes its record. `None`: it has ended already.
 ///
 /// # Errors
 /// When it can't be started.
-pub(crate) fn spawn(lab: &Lab, name: &str, program: &Program) -> Result<Record> {
+pub(crate) fn spawn(lab: &Lab, name: &str, program: &Program) -> Result<Option<Record>> {
     let fingerprint = fingerprint(program)?;
     let path = lab.log_file(name);
     let log = OpenOptions::new().create(true).append(true).open(&path);
@@ -146,13 +146,13 @@ pub(crate) fn spawn(lab: &Lab, name: &str, program: &Program) -> Result<Record> 
     let identity = Identity::of(pid);
     // If this process lives on (a test), it has to take the child's exit status, or a zombie stays.
     thread::spawn(move || drop(child.wait()));
-    let Some(identity) = identity else { bail!("{} ended at once", program.path.display()) };
+    let Some(identity) = identity else { return Ok(None) };
     let record = Record { identity, fingerprint };
     files::write_if_changed(
         &record_file(lab, name),
         &serde_json::to_string(&record).context("writing the process record")?,
     )?;
-    Ok(record)
+    Ok(Some(record))
 }
 
 /// The program behind the small tools that give it a session and, if asked for, a mount namespace. Each of them

@@ -13,6 +13,8 @@ use crate::engine::{Component, Lab, graph::Graph, process, shell};
 /// How often a component is asked whether it is ready.
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 
+const ENDED: &str = "its process has ended";
+
 /// What `up` did with one component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -107,7 +109,9 @@ pub(crate) fn bring_up(lab: &Lab, component: &dyn Component) -> Result<Outcome> 
     // Also when there is no record: parts of an earlier process may have survived it.
     process::stop(lab, &name, component.stop()).context("stopping the old process")?;
     let position = fs::metadata(lab.log_file(&name)).map_or(0, |m| m.len());
-    process::spawn(lab, &name, &program)?;
+    if process::spawn(lab, &name, &program)?.is_none() {
+        bail!("{ENDED}{}", log_tail(lab, &name, Some(position)));
+    }
     wait_ready(lab, component, Some(position))?;
     component.started(lab).context("after its start")?;
     Ok(if there.is_some() { Outcome::Restarted } else { Outcome::Started })
@@ -129,7 +133,7 @@ pub(crate) fn wait_ready(lab: &Lab, component: &dyn Component, log_from: Option<
             Err(e) => e,
         };
         if !alive {
-            bail!("its process has ended{}", log_tail(lab, &name, log_from));
+            bail!("{ENDED}{}", log_tail(lab, &name, log_from));
         }
         if Instant::now() >= end {
             let waited = component.patience().as_secs();
