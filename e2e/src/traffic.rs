@@ -42,8 +42,9 @@ pub async fn ping(cluster: &Cluster, from: &From, to: IpAddr, packet: u32) -> Re
     let family = if to.is_ipv6() { "-6" } else { "-4" };
     let size = packet.saturating_sub(headers).max(16);
     let command = format!("ping {family} -c 2 -W 3 -q -s {size} {to}");
-    cluster.shell(from, &command).await.with_context(|| format!("{packet} byte packets to {to}"))?;
-    Ok(())
+    let Err(error) = cluster.shell(from, &command).await else { return Ok(()) };
+    let known = cluster.shell(from, "ip neigh").await.unwrap_or_else(|error| format!("unknown: {error:#}"));
+    Err(error.context(format!("{packet} byte packets to {to} from {from:?}, whose neighbours are\n{known}")))
 }
 
 /// A script that prints the body of a GET. By `nc`: the image's only HTTP client is busybox's, which needs name services.

@@ -64,6 +64,36 @@ async fn pods_reach_their_node_the_api_server_and_dns() -> Result<()> {
     space.remove().await
 }
 
+/// Neutron gives addresses of deleted ports away again: hosts that talked to the old port know its MAC address.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_packets_reach_a_new_pod_with_an_old_pods_address() -> Result<()> {
+    const DEVICE: &str = "kuryr0";
+    let cluster = Cluster::attach().await?;
+    let space = cluster.namespace("successors").await?;
+    // Its pool has free ports from now on: the next pod gets one of them.
+    space.run(&PodTemplate::idle("first").on("node2")).await?;
+    let free =
+        eventually("a free port on node2", POD_PATIENCE, async || free_addresses(&cluster, "node2").await).await?;
+    for node in cluster.nodes() {
+        let host = From::node(&node);
+        for ip in &free {
+            let wrong = format!("/sbin/ip neigh replace {ip} lladdr fa:16:3e:ff:ff:ff nud stale dev {DEVICE}");
+            cluster.shell(&host, &wrong).await?;
+        }
+    }
+    let pod = space.run(&PodTemplate::idle("successor").on("node2")).await?;
+    for ip in addresses(&pod) {
+        ensure!(free.contains(&ip), "the pod has {ip}, which was not free before: {free:?}");
+        for node in cluster.nodes() {
+            traffic::ping(&cluster, &From::node(&node), ip, 84).await?;
+        }
+    }
+    for node in cluster.nodes() {
+        cluster.shell(&From::node(&node), &format!("/sbin/ip neigh flush dev {DEVICE}")).await?;
+    }
+    space.remove().await
+}
+
 /// A pod in its node's own network reaches pods of every node: by the node port.
 #[tokio::test(flavor = "multi_thread")]
 async fn host_network_pods_have_no_port_and_reach_pods() -> Result<()> {
@@ -113,6 +143,15 @@ async fn a_security_group_blocks() -> Result<()> {
     eventually("the open group to let through", POD_PATIENCE, async || traffic::http(&cluster, &asker, ip).await)
         .await?;
     space.remove().await
+}
+
+/// The addresses of the ports that a node's next pod may get.
+async fn free_addresses(cluster: &Cluster, node: &str) -> Result<Vec<IpAddr>> {
+    let inventory = inventory::Inventory::take(cluster).await?;
+    let ports = inventory.free().filter(|port| port.spec.node_name == node).filter_map(|port| port.status.as_ref());
+    let addresses: Vec<_> = ports.flat_map(|status| &status.addresses).map(|address| address.ip).collect();
+    ensure!(!addresses.is_empty(), "{node} has no free port");
+    Ok(addresses)
 }
 
 async fn node_port_addresses(cluster: &Cluster, node: &str) -> Result<Vec<IpAddr>> {

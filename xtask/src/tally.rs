@@ -49,7 +49,9 @@ impl Tally {
     }
 
     fn count(&mut self, title: &str, command: &mut Command) -> Result<()> {
-        let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("starting {command:?}"))?;
+        // Errors and panics say where they come from; a backtrace each hides them where output is cut.
+        let command = command.env("RUST_BACKTRACE", "0").stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
         let output = child.stdout.take().context("the program's output is missing")?;
         let (mut passed, mut failed) = (0, 0);
         for line in BufReader::new(output).lines() {

@@ -21,7 +21,10 @@ struct World {
     known: HashMap<String, HoldSpec>,
     stale: Vec<Stale>,
     host_port: Option<NodePortSpec>,
+    host_port_announced: Option<NodePortSpec>,
     plugs: usize,
+    /// Sandboxes whose addresses were announced.
+    announced: Vec<String>,
     /// Sandboxes whose plug doesn't end.
     slow: HashSet<String>,
     /// Whether ports become ready by themselves.
@@ -78,6 +81,18 @@ impl FakeSwitch {
     #[must_use]
     pub fn plugs(&self) -> usize {
         self.world().plugs
+    }
+
+    /// The sandboxes whose addresses were announced.
+    #[must_use]
+    pub fn announced(&self) -> Vec<String> {
+        self.world().announced.clone()
+    }
+
+    /// The host's own port as it was announced last.
+    #[must_use]
+    pub fn announced_host_port(&self) -> Option<NodePortSpec> {
+        self.world().host_port_announced.clone()
     }
 
     /// The host's own port.
@@ -263,6 +278,20 @@ impl Driver for FakeSwitch {
         .boxed()
     }
 
+    fn announce<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let id = &attachment.container_id;
+            let passes = self
+                .look(|world| !world.not_ready && world.attached.iter().any(|attached| attached.container_id == *id))?;
+            if !passes {
+                return Err(Error::Gone { interface: attachment.ifname.clone() });
+            }
+            self.change(|world| world.announced.push(id.clone()));
+            Ok(())
+        }
+        .boxed()
+    }
+
     fn stale(&self) -> BoxFuture<'_, Result<Vec<Stale>>> {
         async move { self.look(|world| world.stale.clone()) }.boxed()
     }
@@ -285,6 +314,15 @@ impl HostPort for FakeSwitch {
             self.look(|_| ())?;
             self.change(|world| world.host_port = Some(spec.clone()));
             Ok(NodePortStatus { ifindex: Some(7), ready: true, error: None })
+        }
+        .boxed()
+    }
+
+    fn announce<'a>(&'a self, spec: &'a NodePortSpec) -> BoxFuture<'a, Result<()>> {
+        async move {
+            self.look(|_| ())?;
+            self.change(|world| world.host_port_announced = Some(spec.clone()));
+            Ok(())
         }
         .boxed()
     }

@@ -68,6 +68,13 @@ pub trait Driver: Send + Sync {
     /// [`crate::Error::Rejected`] when the switch refuses the interface, [`crate::Error::Gone`] when it is unplugged.
     fn wait_ready<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>>;
 
+    /// Tells the interface's network that its addresses have its MAC address, once packets pass: others may still know them by
+    /// that of a Neutron port which had them earlier.
+    ///
+    /// # Errors
+    /// When the sandbox or its interface is gone, or can't send.
+    fn announce<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<()>>;
+
     /// What an earlier crash, a reboot or a lost DEL left: half of an attachment, or one whose sandbox is gone.
     ///
     /// To be called at the start and every few minutes: what the driver keeps on the node for all interfaces together is

@@ -14,6 +14,12 @@ pub trait HostPort: Send + Sync {
     /// When it can't be made now.
     fn ensure<'a>(&'a self, spec: &'a NodePortSpec) -> BoxFuture<'a, Result<NodePortStatus>>;
 
+    /// Tells the network that the addresses have this MAC address, once packets pass.
+    ///
+    /// # Errors
+    /// When it can't send now.
+    fn announce<'a>(&'a self, spec: &'a NodePortSpec) -> BoxFuture<'a, Result<()>>;
+
     /// Removes it. That it isn't there is no error.
     ///
     /// # Errors
@@ -30,6 +36,10 @@ pub trait HostPort: Send + Sync {
 impl HostPort for NodePort {
     fn ensure<'a>(&'a self, spec: &'a NodePortSpec) -> BoxFuture<'a, Result<NodePortStatus>> {
         self.ensure(spec).boxed()
+    }
+
+    fn announce<'a>(&'a self, spec: &'a NodePortSpec) -> BoxFuture<'a, Result<()>> {
+        self.announce(spec).boxed()
     }
 
     fn remove(&self) -> BoxFuture<'_, Result<()>> {

@@ -9,6 +9,7 @@ mod driver;
 mod error;
 pub mod ethtool;
 mod host_port;
+mod neighbours;
 pub mod netlink;
 pub mod netns;
 pub mod ovs;

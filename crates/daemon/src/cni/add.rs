@@ -104,7 +104,21 @@ impl Work {
                 _ => error,
             }),
             refusal = self.refused(port) => Err(refusal),
-            ready = ready => ready.map(|_| made),
+            ready = ready => {
+                ready?;
+                self.announce(wanted).await;
+                Ok(made)
+            }
+        }
+    }
+
+    /// Others may still know the addresses by the MAC address of an earlier port. Without it they find out by themselves, late.
+    async fn announce(&self, wanted: &[Attachment]) {
+        for attachment in wanted {
+            if let Err(error) = self.node.switch.driver.announce(attachment).await {
+                tracing::warn!(pod = %attachment.pod, interface = attachment.ifname,
+                    error = %crate::caches::chain(&error), "can't announce the addresses of the pod");
+            }
         }
     }
 

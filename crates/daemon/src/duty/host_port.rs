@@ -45,7 +45,7 @@ impl Duty for HostPortDuty {
         let claimed = claimed(&node.caches.pool_ports.state(), &node.settings.node_name);
         let name = &node.settings.node_port;
         let action = |what, basis| vec![Action { key: name.clone(), basis, what }];
-        let state = status.as_ref().map(|status| (status.ifindex, status.error.clone()));
+        let state = status.as_ref().map(|status| (status.ifindex, status.ready, status.error.clone()));
         let Some(port) = claimed else {
             return if status.is_some() { action(What::Remove, basis(&state)) } else { Vec::new() };
         };
@@ -68,6 +68,9 @@ impl Duty for HostPortDuty {
             What::Ensure(wanted) => {
                 let (port, spec) = *wanted;
                 let made = node.switch.host_port.ensure(&spec).await;
+                if made.as_ref().is_ok_and(|status| status.ready) {
+                    announce(&node, &spec).await;
+                }
                 let wanted = match &made {
                     Ok(status) => said(status, name),
                     Err(error) => failed(name, &crate::caches::chain(error)),
@@ -78,6 +81,14 @@ impl Duty for HostPortDuty {
                 made.map(drop).map_err(|source| Failure::Switch { what: format!("making node port {name}"), source })
             }
         }
+    }
+}
+
+/// Others may still know the addresses by the MAC address of an earlier port. Without it they find out by themselves, late.
+async fn announce(node: &Node, spec: &NodePortSpec) {
+    if let Err(error) = node.switch.host_port.announce(spec).await {
+        let error = crate::caches::chain(&error);
+        tracing::warn!(interface = node.settings.node_port, error, "can't announce the addresses of the node port");
     }
 }
 

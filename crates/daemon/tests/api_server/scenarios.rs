@@ -86,6 +86,7 @@ pub async fn a_pod_gets_its_interface_and_gives_its_port_back(cluster: Cluster) 
     assert_eq!(result["ips"], json!([{"address": "10.244.0.7/16", "gateway": "10.244.0.1", "interface": 1}]));
     cluster.condition(&port, "Plugged", "True", "Connected").await;
     cluster.condition(&port, "Ready", "True", "DataplaneReady").await;
+    assert_eq!(rig.switch.announced(), ["s1"]);
     assert_eq!(rig.daemon.call(call(Command::Status, "", "", "")).await, Ok(Value::Null));
 
     let mut check = call(Command::Check, "s1", &pod, &uid);
@@ -321,6 +322,7 @@ pub async fn the_node_port_follows_its_object(cluster: Cluster) {
     until("the node port", || async { rig.switch.host_port().is_some() }).await;
     let spec = rig.switch.host_port().unwrap();
     assert_eq!(spec.addresses, ["10.244.0.9/16".parse().unwrap()]);
+    until("its announcement", || async { rig.switch.announced_host_port().as_ref() == Some(&spec) }).await;
     let routes: Vec<_> =
         spec.routes.iter().map(|route| format!("{} via {}", route.destination, route.gateway)).collect();
     assert_eq!(routes, ["10.96.0.0/16 via 10.244.0.1"]);

@@ -21,13 +21,14 @@ mod repair;
 pub use node_port::{NodePort, NodePortSpec, NodePortStatus};
 
 use crate::{
-    Attached, Attachment, Difference, Driver, Error, Held, HoldSpec, Plugged, Result, Stale,
+    Attached, Attachment, Difference, Driver, Error, Held, HoldSpec, Plugged, Result, Stale, neighbours,
     netlink::Netlink,
     netns::Namespace,
     ovsdb::{Client, Interface, Remote, View},
 };
 use futures::{FutureExt, future::BoxFuture};
 use holding::Holding;
+use ipnet::IpNet;
 use isolation::Isolation;
 use locks::Locks;
 use port::Removals;
@@ -158,6 +159,15 @@ impl Driver for Ovs {
         async move {
             let what = format!("{ifname} of sandbox {container_id}");
             self.inner.wait_installed(&what, |view| record::find(view, container_id, ifname)).await
+        }
+        .boxed()
+    }
+
+    fn announce<'a>(&'a self, attachment: &'a Attachment) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let Attachment { ifname, mac, addresses, .. } = attachment;
+            let namespace = Namespace::open(&attachment.netns)?;
+            neighbours::announce(&namespace, ifname, *mac, addresses.iter().map(IpNet::addr)).await
         }
         .boxed()
     }

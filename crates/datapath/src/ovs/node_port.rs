@@ -2,7 +2,7 @@
 
 use super::{Inner, interface, port::NewPort, record};
 use crate::{
-    Error, Result, Route,
+    Error, Result, Route, neighbours,
     netlink::{Link, Netlink},
     netns,
     ovsdb::{Interface, Op, View, map},
@@ -99,6 +99,15 @@ impl NodePort {
     /// As [`crate::Driver::wait_ready`].
     pub async fn wait_ready(&self) -> Result<()> {
         self.inner.wait_installed(&self.name, |view| view.interface(&self.name)).await
+    }
+
+    /// Tells the network that the addresses have this MAC address, once packets pass.
+    ///
+    /// # Errors
+    /// When the device isn't there, or can't send.
+    pub async fn announce(&self, spec: &NodePortSpec) -> Result<()> {
+        let addresses = spec.addresses.iter().map(IpNet::addr);
+        neighbours::announce(&self.inner.settings.namespace, &self.name, spec.mac, addresses).await
     }
 
     /// Adds or corrects the rows in the OVSDB.

@@ -279,8 +279,10 @@ async fn the_name_of_a_replaced_interface_is_used_again_only_when_the_switch_has
     let node = Node::new();
     let pod = Pod::new(11);
     node.ovs.plug(&pod.attachment).await.unwrap();
-    eventually("the switch takes it", || (node.vsctl(&["get", "interface", &pod.host(), "ofport"]) != "[]").then_some(()))
-        .await;
+    eventually("the switch takes it", || {
+        (node.vsctl(&["get", "interface", &pod.host(), "ofport"]) != "[]").then_some(())
+    })
+    .await;
     node.signal_switch("-STOP");
     node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
     node.ovs.let_go(&pod.attachment.port_id).await.unwrap();

@@ -1,6 +1,9 @@
 //! Packets decide.
 
-use crate::fixture::{MTU, Netns, Node, PATIENCE, Pod};
+use crate::{
+    fixture::{MTU, Netns, Node, PATIENCE, Pod, eventually},
+    node_port,
+};
 use kuryr_datapath::{Driver, netns::Namespace};
 use std::{
     io::{Read, Write},
@@ -44,6 +47,56 @@ async fn two_pods_reach_each_other_at_full_mtu() {
     ping(&two.netns, "fd00:244::b");
     tcp(one.netns.open(), two.netns.open(), "10.244.0.12".parse().unwrap()).await;
     tcp(two.netns.open(), one.netns.open(), "fd00:244::b".parse().unwrap()).await;
+}
+
+/// Lets `netns` take other MAC addresses for those of `addresses`, as of an older port that it has talked to.
+pub fn mislead(netns: &Netns, device: &str, addresses: &[&str]) {
+    for address in addresses {
+        netns.run("ip", &["neigh", "replace", address, "lladdr", "fa:16:3e:ff:ff:ff", "nud", "stale", "dev", device]);
+    }
+}
+
+/// Waits until `netns` knows all of `addresses` by this MAC address, without asking for it.
+pub async fn knows(netns: &Netns, device: &str, mac: &str, addresses: &[&str]) {
+    eventually(&format!("{mac} of {addresses:?} in {}", netns.path().display()), || {
+        let neighbours = netns.ip(&["neigh", "show", "dev", device]);
+        let known = |address: &&&str| neighbours.iter().any(|n| n["dst"] == **address && n["lladdr"] == mac);
+        (addresses.iter().filter(known).count() == addresses.len()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_announced_replaces_what_others_know_of_an_older_port() {
+    let node = Node::new();
+    let (one, two) = (Pod::new(11), Pod::new(12));
+    let port = node.ovs.node_port(node_port::NAME);
+    port.ensure(&node_port::spec()).await.unwrap();
+    for pod in [&one, &two] {
+        node.ovs.plug(&pod.attachment).await.unwrap();
+    }
+    ping(&one.netns, "10.244.0.12");
+    ping(&node.netns, "10.244.0.12");
+    let (of_two, of_node) = (["10.244.0.12", "fd00:244::c"], ["10.244.0.200", "fd00:244::c8"]);
+    mislead(&one.netns, "eth0", &of_two);
+    mislead(&node.netns, node_port::NAME, &of_two);
+    node.ovs.announce(&two.attachment).await.unwrap();
+    knows(&one.netns, "eth0", "fa:16:3e:00:00:0c", &of_two).await;
+    knows(&node.netns, node_port::NAME, "fa:16:3e:00:00:0c", &of_two).await;
+    mislead(&one.netns, "eth0", &of_node);
+    port.announce(&node_port::spec()).await.unwrap();
+    knows(&one.netns, "eth0", "fa:16:3e:00:01:00", &of_node).await;
+}
+
+#[tokio::test]
+async fn nothing_is_announced_by_an_interface_that_is_gone() {
+    let node = Node::new();
+    let pod = Pod::new(11);
+    assert!(node.ovs.announce(&pod.attachment).await.unwrap_err().to_string().contains("`eth0`"));
+    pod.netns.remove();
+    let gone = node.ovs.announce(&pod.attachment).await.unwrap_err().to_string();
+    assert!(gone.contains(&pod.netns.path().display().to_string()), "{gone}");
+    assert!(node.ovs.node_port(node_port::NAME).announce(&node_port::spec()).await.is_err());
 }
 
 #[tokio::test]
