@@ -206,12 +206,12 @@ impl Inventory {
         self.state().pools.entry(pool.to_owned()).or_default().demand.claimed(now, period);
     }
 
-    /// The pool's demand.
-    pub fn demand(&self, pool: &str, period: Duration) -> DemandNow {
+    /// The pool's demand. `written` is the peak in the pool's status, which a predecessor may know better.
+    pub fn demand(&self, pool: &str, written: u32, period: Duration) -> DemandNow {
         let now = self.started.elapsed();
-        let state = self.state();
-        let none = Demand::default();
-        let demand = state.pools.get(pool).map_or(&none, |pool| &pool.demand);
+        let mut state = self.state();
+        let demand = &mut state.pools.entry(pool.to_owned()).or_default().demand;
+        demand.recall(written, now, period);
         demand.now(now, period)
     }
 

@@ -44,6 +44,7 @@ pub struct Demand {
     periods: VecDeque<(u64, u32)>,
     last: Option<Duration>,
     starts: Starts,
+    recalled: bool,
 }
 
 /// What the demand comes to at one moment.
@@ -68,6 +69,19 @@ impl Demand {
         self.starts.one_more(at);
         self.touched(at);
         self.forget(now);
+    }
+
+    /// What a predecessor has written down, most claims within one period, counts as if they came now. Only the first word of it is
+    /// taken: later ones are our own.
+    pub fn recall(&mut self, peak: u32, at: Duration, period: Duration) {
+        if std::mem::replace(&mut self.recalled, true) || peak == 0 {
+            return;
+        }
+        let now = number(at, period);
+        match self.periods.back_mut() {
+            Some((last, claims)) if *last >= now => *claims = peak.max(*claims),
+            _ => self.periods.push_back((now, peak)),
+        }
     }
 
     /// A port came back.
@@ -340,6 +354,21 @@ mod tests {
         demand.touched(MINUTE * 7);
         assert_eq!(demand.idle_in(MINUTE * 10, MINUTE), MINUTE * 2);
         assert!(demand.is_idle(MINUTE * 12, MINUTE));
+    }
+
+    #[test]
+    fn the_demand_that_a_predecessor_knew_is_taken_over_once_and_forgotten_as_any() {
+        let mut demand = Demand::default();
+        demand.claimed(MINUTE, MINUTE);
+        demand.recall(7, MINUTE, MINUTE);
+        demand.recall(9, MINUTE, MINUTE);
+        assert_eq!(demand.peak(MINUTE, MINUTE), 7);
+        assert_eq!(demand.peak(MINUTE * 5, MINUTE), 7);
+        assert_eq!(demand.peak(MINUTE * 6, MINUTE), 0);
+        let mut busy = Demand::default();
+        (0..9).for_each(|_| busy.claimed(MINUTE, MINUTE));
+        busy.recall(7, MINUTE, MINUTE);
+        assert_eq!(busy.peak(MINUTE, MINUTE), 9);
     }
 
     #[test]

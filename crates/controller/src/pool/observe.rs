@@ -71,7 +71,8 @@ pub async fn observe(context: &Context, object: Arc<KuryrPool>) -> Result<Observ
         .filter(|port| is_claimable(port) && has_groups(port, &groups))
         .map(|port| cool_in(cooling_for(port, now), settings.cool_down()))
         .collect();
-    let demand = context.inventory.demand(&name, settings.demand_period());
+    let written = object.status.as_ref().map_or(0, |status| status.demand);
+    let demand = context.inventory.demand(&name, written, settings.demand_period());
     let plugged = free.iter().filter(|port| says(port, conditions::PLUGGED)).count();
     Ok(Observed {
         node_exists,
