@@ -11,11 +11,6 @@ use args::{Args, Command, ConfigCommand};
 use clap::Parser;
 use std::process::ExitCode;
 
-/// The objects that are watched are many small strings, of which glibc's allocator makes more: with it the controller takes a third
-/// more memory for 10,000 pods.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.command {
