@@ -253,10 +253,11 @@ impl Inventory {
         Ok(())
     }
 
-    /// Forgets a pool that has no ports.
+    /// Forgets a pool that has no ports and for which nobody waits.
     pub fn forget_pool(&self, name: &str) {
         let mut state = self.state();
-        if state.pools.get(name).is_some_and(|pool| pool.free.is_empty() && pool.claimed == 0) {
+        let unused = |pool: &Pool| pool.free.is_empty() && pool.claimed == 0 && pool.waiting.claims.is_empty();
+        if state.pools.get(name).is_some_and(unused) {
             state.pools.remove(name);
         }
     }

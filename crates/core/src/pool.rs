@@ -72,9 +72,13 @@ impl Demand {
     }
 
     /// What a predecessor has written down, most claims within one period, counts as if they came now. Only the first word of it is
-    /// taken: later ones are our own.
+    /// taken: later ones are our own. When its last claim came isn't written: the pool counts as used now.
     pub fn recall(&mut self, peak: u32, at: Duration, period: Duration) {
-        if std::mem::replace(&mut self.recalled, true) || peak == 0 {
+        if std::mem::replace(&mut self.recalled, true) {
+            return;
+        }
+        self.touched(at);
+        if peak == 0 {
             return;
         }
         let now = number(at, period);
@@ -365,6 +369,9 @@ mod tests {
         assert_eq!(demand.peak(MINUTE, MINUTE), 7);
         assert_eq!(demand.peak(MINUTE * 5, MINUTE), 7);
         assert_eq!(demand.peak(MINUTE * 6, MINUTE), 0);
+        let mut standby = Demand::default();
+        standby.recall(0, MINUTE * 60, MINUTE);
+        assert!(!standby.is_idle(MINUTE * 61, MINUTE), "a standby's clock has run while another one served claims");
         let mut busy = Demand::default();
         (0..9).for_each(|_| busy.claimed(MINUTE, MINUTE));
         busy.recall(7, MINUTE, MINUTE);

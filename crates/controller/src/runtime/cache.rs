@@ -231,11 +231,15 @@ impl<K: Kind> Known<K> {
             self.deleted.insert(uid);
         }
         let present = self.writer.as_reader().get(&ObjectRef::from_obj(object));
-        // A later object of the same name stays.
-        if present.is_some_and(|present| present.uid() == object.uid()) {
+        let later = present.filter(|present| present.uid() != object.uid());
+        if later.is_none() {
             self.writer.apply_watcher_event(&watcher::Event::Delete(object.clone()));
         }
         self.tell(object, true);
+        // A later object of the same name stays: who knows objects by their names hears of it again.
+        if let Some(later) = later {
+            self.tell(&later, false);
+        }
     }
 
     /// An object that can't be read is gone: so is the last readable state of it.
@@ -376,6 +380,27 @@ mod tests {
         listed(&mut feed, vec![port("b", 3)]);
         let changes = [("a".to_owned(), 2, false), ("a".to_owned(), 2, true), ("b".to_owned(), 3, false)];
         assert_eq!(*told.lock().unwrap(), changes);
+    }
+
+    #[tokio::test]
+    async fn the_late_end_of_an_earlier_object_takes_nothing_from_a_later_one_of_its_name() {
+        let (cache, mut feed) = unwatched();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = told.clone();
+        feed.listen(move |port: &KuryrPort, gone| {
+            heard.lock().unwrap().push((port.uid().unwrap(), version(port), gone));
+        });
+        listed(&mut feed, vec![port("a", 1)]);
+        cache.gone(Some("shop"), "p-1", "a");
+        cache.wrote(port("b", 3));
+        told.lock().unwrap().clear();
+        feed.watched(watcher::Event::Delete(DeserializeGuard(Ok(port("a", 2)))));
+        assert_eq!(
+            told.lock().unwrap().last(),
+            Some(&("b".to_owned(), 3, false)),
+            "whoever goes by names knows it again"
+        );
+        assert_eq!(known(&cache), Some(("b".into(), 3)));
     }
 
     #[tokio::test]

@@ -55,10 +55,10 @@ impl Sweeper {
         let objects = context.pool_ports.all();
         let looked = comparer.look(&objects).await?;
         for (object, id) in &looked.missing {
-            tell::missing(context, object, id).await?;
+            passed_over(context, tell::missing(context, object, id).await);
         }
         for object in looked.changed.iter().map(|(object, _)| object).chain(&looked.restored) {
-            tell::changed(context, comparer, object).await?;
+            passed_over(context, tell::changed(context, comparer, object).await);
         }
         for found in looked.found.iter().filter(|found| found.for_.is_zero()) {
             tell_new(found, comparer.grace, context.settings.sweep.dry_run);
@@ -70,6 +70,19 @@ impl Sweeper {
         }
         context.sweep_metrics.swept(&looked.counts(), looked.marked, looked.implausible.is_some());
         Ok(())
+    }
+}
+
+/// What can't be told of one object now is told by the next sweep: the others don't wait for it.
+fn passed_over(context: &Context, told: Result<(), Error>) {
+    match told {
+        Ok(()) => {}
+        // Somebody has just changed it.
+        Err(error) if error.is_stale() => tracing::debug!(%error, "changed while it was looked at"),
+        Err(error) => {
+            context.sweep_metrics.failed();
+            tracing::warn!(%error, "could not tell what Neutron says of a port, trying again later");
+        }
     }
 }
 
