@@ -18,6 +18,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::AsRawFd,
+    thread,
 };
 
 /// All nodes on the link (RFC 4291, 2.7.1).
@@ -86,10 +87,14 @@ fn send(device: &str, frames: &[Vec<u8>]) -> io::Result<()> {
     // Protocol 0: nothing is received by it (packet(7)).
     let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
     let to = link_address(index)?;
-    for frame in frames {
+    let sent = frames.iter().try_for_each(|frame| {
         sendto(socket.as_raw_fd(), frame, &to, MsgFlags::empty())?;
-    }
-    Ok(())
+        Ok(())
+    });
+    // Closing a packet socket takes some 10 ms, until no processor can be using it any more (packet_release of the kernel's
+    // net/packet/af_packet.c). The pod doesn't wait for that. Where no thread can be started, it is closed here.
+    drop(thread::Builder::new().name("close".to_owned()).spawn(move || drop(socket)));
+    sent
 }
 
 /// The address of a device for frames that bring their own Ethernet header.
