@@ -4,7 +4,7 @@ use super::cloud::Cloud;
 use futures::TryStreamExt;
 use kube::{
     Api, Client, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams},
     runtime::{WatchStreamExt, watcher},
 };
 use kuryr_api::{DAEMON, KuryrPort, conditions};
@@ -15,10 +15,15 @@ use std::{
     net::IpAddr,
     sync::{Arc, Mutex},
 };
+use tokio::sync::Notify;
 
 /// All nodes of a world, and the network that they share.
 #[derive(Clone, Default)]
-pub struct Nodes(Arc<Mutex<State>>);
+pub struct Nodes {
+    state: Arc<Mutex<State>>,
+    /// A node has come back.
+    found: Arc<Notify>,
+}
 
 #[derive(Default)]
 struct State {
@@ -37,12 +42,27 @@ impl Nodes {
         let watch = watcher(ports.clone(), watcher::Config::default()).default_backoff().applied_objects();
         let mut watch = std::pin::pin!(watch);
         loop {
-            match watch.try_next().await {
-                Ok(Some(port)) => self.serve(&ports, port, &cloud).await,
-                Ok(None) => return,
-                // Malformed objects are the controller's matter.
-                Err(_) => {}
+            tokio::select! {
+                event = watch.try_next() => match event {
+                    Ok(Some(port)) => self.serve(&ports, port, &cloud).await,
+                    Ok(None) => return,
+                    // Malformed objects are the controller's matter.
+                    Err(_) => {}
+                },
+                () = self.found.notified() => self.look_over(&ports, &cloud).await,
             }
+        }
+    }
+
+    /// As a daemon that starts: what was deleted while it was away is confirmed, because nothing of it is there any more.
+    async fn look_over(&self, ports: &Api<KuryrPort>, cloud: &Cloud) {
+        match ports.list(&ListParams::default()).await {
+            Ok(all) => {
+                for port in all {
+                    self.serve(ports, port, cloud).await;
+                }
+            }
+            Err(_) => self.found.notify_one(),
         }
     }
 
@@ -74,12 +94,12 @@ impl Nodes {
     }
 
     fn is_silent(&self, node: &str) -> bool {
-        self.0.lock().unwrap().silent.contains(node)
+        self.state.lock().unwrap().silent.contains(node)
     }
 
     /// A claim answers to an address.
     fn plug(&self, address: IpAddr, claim: &str) {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         let before = state.addresses.insert(address, claim.to_owned());
         if let Some(before) = before.filter(|before| before != claim) {
             state.wrongs.push(format!("{address} is plugged for the KuryrPorts {before} and {claim} at a time"));
@@ -87,23 +107,24 @@ impl Nodes {
     }
 
     fn unplug(&self, claim: &str) {
-        self.0.lock().unwrap().addresses.retain(|_, holder| holder != claim);
+        self.state.lock().unwrap().addresses.retain(|_, holder| holder != claim);
     }
 
     /// A node is gone, and what it had plugged for these claims with it.
     pub fn lose(&self, node: &str, claims: &[String]) {
-        self.0.lock().unwrap().silent.insert(node.to_owned());
+        self.state.lock().unwrap().silent.insert(node.to_owned());
         claims.iter().for_each(|claim| self.unplug(claim));
     }
 
     /// There is a node of this name again.
     pub fn find(&self, node: &str) {
-        self.0.lock().unwrap().silent.remove(node);
+        self.state.lock().unwrap().silent.remove(node);
+        self.found.notify_one();
     }
 
     /// What must never have happened and did.
     pub fn wrongs(&self) -> Vec<String> {
-        self.0.lock().unwrap().wrongs.clone()
+        self.state.lock().unwrap().wrongs.clone()
     }
 }
 
