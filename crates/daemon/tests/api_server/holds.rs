@@ -102,6 +102,8 @@ pub async fn free_ports_are_held_as_the_pool_says(cluster: Cluster) {
     let merge = |patch: Value| Patch::Merge(patch);
     cluster.pool_ports().delete(&ports[0], &DeleteParams::default()).await.unwrap();
     held(&rig, &["b", "c"]).await;
+    // What was never said isn't taken back.
+    cluster.said(&ports[2], "True", "Held").await;
     cluster.to_plug(&pool, 1).await;
     until("one held", || async { rig.switch.held_ports().len() == 1 }).await;
     let rig = rig.killed_and_restarted().await;
