@@ -215,15 +215,15 @@ impl Inventory {
         demand.now(now, period)
     }
 
-    /// The claim has to wait until a port of the pool is made or free.
-    pub fn waits(&self, pool: &str, claim: Waiting) {
-        let mut state = self.state();
-        if state.waiting.get(&claim).is_some_and(|known| known == pool) {
-            return;
+    /// The claim has to wait until a port of the pool is made or free. `exists` is asked once that is noted: the end of a claim
+    /// that went while this was decided was told before, and nobody tells it again. `false`: it doesn't exist.
+    pub fn waits(&self, pool: &str, claim: &Waiting, exists: impl FnOnce() -> bool) -> bool {
+        self.state().waits(pool, claim);
+        let waits = exists();
+        if !waits {
+            self.served(claim);
         }
-        state.served(&claim);
-        state.pools.entry(pool.to_owned()).or_default().waiting.add(claim.clone());
-        state.waiting.insert(claim, pool.to_owned());
+        waits
     }
 
     /// The claim has its port, or is gone. Name of the pool that it had waited for: how many wait decides what is made there.
@@ -282,6 +282,15 @@ impl State {
             Holder::Node => {}
         }
         true
+    }
+
+    fn waits(&mut self, pool: &str, claim: &Waiting) {
+        if self.waiting.get(claim).is_some_and(|known| known == pool) {
+            return;
+        }
+        self.served(claim);
+        self.pools.entry(pool.to_owned()).or_default().waiting.add(claim.clone());
+        self.waiting.insert(claim.clone(), pool.to_owned());
     }
 
     fn served(&mut self, claim: &Waiting) -> Option<String> {
@@ -372,10 +381,33 @@ mod tests {
     fn a_claim_waits_for_one_pool() {
         let inventory = Inventory::default();
         let claim = || ("shop".to_owned(), "web".to_owned());
-        inventory.waits("p", claim());
-        inventory.waits("q", claim());
+        inventory.waits("p", &claim(), || true);
+        inventory.waits("q", &claim(), || true);
         assert_eq!((inventory.waiting("p"), inventory.next_waiting("q", 2)), (0, vec![claim()]));
         assert_eq!((inventory.served(&claim()).as_deref(), inventory.served(&claim())), (Some("q"), None));
+    }
+
+    #[test]
+    fn a_claim_that_went_meanwhile_does_not_wait() {
+        let inventory = Inventory::default();
+        let claim = ("shop".to_owned(), "web".to_owned());
+        assert!(!inventory.waits("p", &claim, || {
+            assert_eq!(inventory.waiting("p"), 1, "asked after it was noted: whoever ends it later finds it");
+            false
+        }));
+        assert_eq!((inventory.waiting("p"), inventory.served(&claim)), (0, None));
+    }
+
+    #[test]
+    fn a_pool_for_which_somebody_waits_is_not_forgotten() {
+        let inventory = Inventory::default();
+        let claim = ("shop".to_owned(), "web".to_owned());
+        inventory.waits("p", &claim, || true);
+        inventory.forget_pool("p");
+        assert_eq!(inventory.waiting("p"), 1);
+        inventory.served(&claim);
+        inventory.forget_pool("p");
+        assert!(!inventory.state().pools.contains_key("p"));
     }
 
     #[test]
@@ -383,9 +415,9 @@ mod tests {
         let inventory = Inventory::default();
         let claim = |namespace: &str, name: &str| (namespace.to_owned(), name.to_owned());
         for name in ["1", "2", "3", "4"] {
-            inventory.waits("p", claim("aaa", name));
+            inventory.waits("p", &claim("aaa", name), || true);
         }
-        inventory.waits("p", claim("zzz", "1"));
+        inventory.waits("p", &claim("zzz", "1"), || true);
         let next = |most| inventory.next_waiting("p", most);
         assert_eq!(next(1), [claim("aaa", "1")]);
         assert_eq!(next(1), [claim("zzz", "1")], "however many wait elsewhere");
@@ -397,7 +429,7 @@ mod tests {
         inventory.served(&claim("zzz", "1"));
         inventory.served(&claim("aaa", "4"));
         assert_eq!(next(9).len(), 3);
-        inventory.waits("p", claim("aaa", "4"));
+        inventory.waits("p", &claim("aaa", "4"), || true);
         assert_eq!(next(9).len(), 4, "each is asked once");
     }
 }

@@ -44,6 +44,7 @@ pub struct Demand {
     periods: VecDeque<(u64, u32)>,
     last: Option<Duration>,
     starts: Starts,
+    /// A predecessor's word was taken.
     recalled: bool,
 }
 
@@ -62,10 +63,7 @@ impl Demand {
     /// A port was claimed or asked for. `at` never goes back; `period` stays the same.
     pub fn claimed(&mut self, at: Duration, period: Duration) {
         let now = number(at, period);
-        match self.periods.back_mut() {
-            Some((last, claims)) if *last >= now => *claims = claims.saturating_add(1),
-            _ => self.periods.push_back((now, 1)),
-        }
+        self.count(now, |claims| claims.saturating_add(1));
         self.starts.one_more(at);
         self.touched(at);
         self.forget(now);
@@ -81,11 +79,13 @@ impl Demand {
         if peak == 0 {
             return;
         }
-        let now = number(at, period);
-        match self.periods.back_mut() {
-            Some((last, claims)) if *last >= now => *claims = peak.max(*claims),
-            _ => self.periods.push_back((now, peak)),
-        }
+        self.count(number(at, period), |claims| claims.max(peak));
+    }
+
+    /// Changes the count of the current period.
+    fn count(&mut self, now: u64, change: impl FnOnce(u32) -> u32) {
+        let (period, claims) = self.periods.pop_back_if(|(last, _)| *last >= now).unwrap_or((now, 0));
+        self.periods.push_back((period, change(claims)));
     }
 
     /// A port came back.

@@ -68,11 +68,11 @@ fn wait_or_not(context: &Context, seen: &Observed, defaults: &Defaults) {
         }
     } else {
         let pool = names::pool(&seen.port.spec.node_name, &defaults.network, &defaults.subnets);
-        context.inventory.waits(&pool, claim.clone());
-        // Gone while this was decided: its end was told before it waited, and nobody tells it again.
-        let present = context.ports.get(Some(&claim.0), &claim.1);
-        if present.is_none_or(|present| present.uid() != seen.port.uid()) {
-            context.inventory.served(&claim);
+        let exists = || {
+            let present = context.ports.get(Some(&claim.0), &claim.1);
+            present.is_some_and(|present| present.uid() == seen.port.uid())
+        };
+        if !context.inventory.waits(&pool, &claim, exists) {
             context.queues.pools.add(None, &pool);
         }
     }

@@ -346,6 +346,16 @@ mod tests {
         feed.watched(watcher::Event::InitDone);
     }
 
+    /// What listeners are told: uid, version, and whether it is gone.
+    fn listened(feed: &mut Feed<KuryrPort>) -> Arc<Mutex<Vec<(String, u64, bool)>>> {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = told.clone();
+        feed.listen(move |port: &KuryrPort, gone| {
+            heard.lock().unwrap().push((port.uid().unwrap(), version(port), gone));
+        });
+        told
+    }
+
     fn known(cache: &Cache<KuryrPort>) -> Option<(String, u64)> {
         cache.get(Some("shop"), "p-1").map(|port| (port.uid().unwrap(), version(&*port)))
     }
@@ -353,12 +363,10 @@ mod tests {
     #[tokio::test]
     async fn a_late_answer_brings_nothing_back_that_a_new_list_no_longer_has() {
         let (cache, mut feed) = unwatched();
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let heard = told.clone();
-        feed.listen(move |port: &KuryrPort, gone| heard.lock().unwrap().push((version(port), gone)));
+        let told = listened(&mut feed);
         listed(&mut feed, vec![port("a", 1)]);
         listed(&mut feed, vec![]);
-        assert_eq!(*told.lock().unwrap(), [(1, false), (1, true)]);
+        assert_eq!(*told.lock().unwrap(), [("a".to_owned(), 1, false), ("a".to_owned(), 1, true)]);
         cache.wrote(port("a", 2));
         assert_eq!(known(&cache), None);
         cache.wrote(port("b", 3));
@@ -368,11 +376,7 @@ mod tests {
     #[tokio::test]
     async fn a_new_list_tells_only_what_is_other_than_before() {
         let (_cache, mut feed) = unwatched();
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let heard = told.clone();
-        feed.listen(move |port: &KuryrPort, gone| {
-            heard.lock().unwrap().push((port.uid().unwrap(), version(port), gone));
-        });
+        let told = listened(&mut feed);
         listed(&mut feed, vec![port("a", 1)]);
         listed(&mut feed, vec![port("a", 1)]);
         assert_eq!(told.lock().unwrap().split_off(0), [("a".to_owned(), 1, false)]);
@@ -385,11 +389,7 @@ mod tests {
     #[tokio::test]
     async fn the_late_end_of_an_earlier_object_takes_nothing_from_a_later_one_of_its_name() {
         let (cache, mut feed) = unwatched();
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let heard = told.clone();
-        feed.listen(move |port: &KuryrPort, gone| {
-            heard.lock().unwrap().push((port.uid().unwrap(), version(port), gone));
-        });
+        let told = listened(&mut feed);
         listed(&mut feed, vec![port("a", 1)]);
         cache.gone(Some("shop"), "p-1", "a");
         cache.wrote(port("b", 3));

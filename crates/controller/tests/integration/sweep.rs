@@ -17,6 +17,7 @@ use kuryr_openstack::{
     Cloud, Found, Metrics, Neutron,
     neutron::{NewPort, PortId, PortUpdate, SubnetQuery},
 };
+use kuryr_openstack_fake::{Effect, Fault};
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -186,6 +187,26 @@ fn a_port_that_was_changed_by_hand_is_told_until_it_is_restored() {
         in_sync("True").await;
         let status = world.pool_ports().get(&port.pool_port).await.unwrap().status.unwrap();
         assert!(conditions::is_true(&status.conditions, conditions::CREATED), "the other conditions stay");
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn a_port_that_cannot_be_looked_at_keeps_no_other_from_going() {
+    in_world(|world| async move {
+        let controller = world.start();
+        let port = world.allocated(&world.create_pod("web", false).await).await;
+        let changed = PortId::from(port.status.unwrap().interfaces[0].port_id.as_str());
+        let hand = Hand::of(&world).await;
+        // A change is told after another look at the port, which fails.
+        let path = format!("ports/{changed}");
+        let (refusal, refused) = (Fault::new(Effect::Status(403, None)).method(Method::GET), path.clone());
+        world.fake.inject(&refusal.when(move |call| call.path == refused));
+        let update = PortUpdate { admin_state_up: Some(false), ..PortUpdate::default() };
+        hand.0.update_port(&changed, &update).await.unwrap();
+        eventually("a sweep can't look", || async { (world.fake.answers(&path, 403) > 0).then_some(()) }).await;
+        let leaked = hand.makes(&world, &format!("kuryr:{}:no-such-uid", world.name)).await;
+        eventually("the leaked port is gone", || async { (!hand.sees(&leaked).await).then_some(()) }).await;
         controller.stop().await;
     });
 }

@@ -153,6 +153,11 @@ impl Cloud {
         self.0.fake.count(|entry| entry.method == *method && entry.resource == collection)
     }
 
+    /// How many requests to this path have got this status.
+    pub fn answers(&self, path: &str, status: u16) -> usize {
+        self.0.fake.count(|entry| entry.path == path && entry.status == Some(status))
+    }
+
     /// Whether the first request to make a port has been carried out.
     pub fn first_was_made(&self) -> bool {
         let journal = self.0.fake.journal();
