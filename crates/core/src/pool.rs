@@ -7,7 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 const PERIODS: u64 = 5;
 
 /// How long a pod that got its port takes to start, its images being there: most of what it needs then is the processor.
-const STARTING: Duration = Duration::from_secs(3);
+pub const STARTING: Duration = Duration::from_secs(3);
 
 /// For how long pods that start one after another go first: where they come without a pause, the next ones need something, too.
 const LONGEST_START: Duration = Duration::from_secs(15);

@@ -10,11 +10,12 @@ use kube::{
     api::{DeleteParams, ListParams},
 };
 use kuryr_controller::settings::{Pools, Sweep};
+use kuryr_core::pool::STARTING;
 use std::{future::Future, time::Duration};
 
-/// For how long nothing may be sent or answered until a world counts as at rest: longer than a pool's pause between two
-/// writes of its status.
-const REST: Duration = Duration::from_millis(2500);
+/// For how long nothing may be sent or answered until a world counts as at rest: longer than any pause after which a controller
+/// goes on by itself, as a pool's between two writes of its status and that in which pods that got a port start.
+const REST: Duration = STARTING.saturating_add(Duration::from_secs(1));
 
 /// A step of the way. The order is theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
