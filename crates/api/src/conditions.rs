@@ -15,6 +15,9 @@ pub const FILLED: &str = "Filled";
 pub const READY: &str = "Ready";
 /// KuryrPoolPort: the Neutron port exists as the spec says. Written by the controller.
 pub const CREATED: &str = "Created";
+/// KuryrPoolPort: the Neutron port has the security groups that the spec says. Written by the controller, and only where they
+/// can't be set.
+pub const GROUPS_SET: &str = "SecurityGroupsSet";
 /// KuryrPoolPort: the Neutron port is still as Kuryr made it. Written by the controller's sweep, and only where it is not so
 /// or was not so.
 pub const IN_SYNC: &str = "InSync";

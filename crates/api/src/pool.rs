@@ -99,7 +99,8 @@ pub struct KuryrPoolStatus {
     /// Pods that wait for a port.
     #[schemars(extend("format" = "int32"))]
     pub waiting: u32,
-    /// Most claims within one period of demand (`pools.demandSeconds`) of late.
+    /// How many free ports the pods of one period (`pools.demandSeconds`) of late needed at most: what was claimed, less what had
+    /// come back and cooled down before.
     #[schemars(extend("format" = "int32"))]
     pub demand: u32,
     /// What the configuration's names meant when Neutron was last asked: what a controller works with that starts while Keystone

@@ -82,7 +82,7 @@ impl Context {
 
     /// A pod has got this port, or has asked for it.
     pub fn demanded(&self, port: &KuryrPoolPort, how: Claimed) {
-        self.inventory.demanded(&pool_of(port), self.settings.pools.demand_period());
+        self.inventory.demanded(&pool_of(port));
         self.metrics.claimed(how);
     }
 }

@@ -3,6 +3,7 @@
 //! What is here is as old as the cache. It only proposes: a claim is made by a write that the API server takes for the state
 //! that it was decided on, and for no other (promise P2).
 
+use crate::settings::Pools;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kuryr_api::{ClaimKind, ClaimRef, KuryrPoolPort, conditions};
@@ -23,6 +24,9 @@ pub type Waiting = (String, String);
 /// What is known of all ports.
 pub struct Inventory {
     started: Instant,
+    /// See [`Pools`].
+    cool_down: Duration,
+    demand_period: Duration,
     state: Mutex<State>,
 }
 
@@ -102,12 +106,6 @@ impl Waiters {
     }
 }
 
-impl Default for Inventory {
-    fn default() -> Self {
-        Self { started: Instant::now(), state: Mutex::default() }
-    }
-}
-
 /// A free port that one reconcile is about to claim: no other one proposes it until this is dropped.
 pub struct Reserved<'a> {
     inventory: &'a Inventory,
@@ -121,6 +119,13 @@ impl Drop for Reserved<'_> {
 }
 
 impl Inventory {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(pools: &Pools) -> Self {
+        let (cool_down, demand_period) = (pools.cool_down(), pools.demand_period());
+        Self { started: Instant::now(), cool_down, demand_period, state: Mutex::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,7 +148,7 @@ impl Inventory {
         match &holder {
             Holder::Nobody => {
                 if came_back {
-                    entry.demand.touched(now);
+                    entry.demand.returned(now, self.cool_down, self.demand_period);
                 }
                 entry.free.insert(name.clone());
             }
@@ -201,18 +206,18 @@ impl Inventory {
     }
 
     /// A claim wants a port of the pool: it counts as demand once.
-    pub fn demanded(&self, pool: &str, period: Duration) {
+    pub fn demanded(&self, pool: &str) {
         let now = self.started.elapsed();
-        self.state().pools.entry(pool.to_owned()).or_default().demand.claimed(now, period);
+        self.state().pools.entry(pool.to_owned()).or_default().demand.claimed(now, self.demand_period);
     }
 
     /// The pool's demand. `written` is the peak in the pool's status, which a predecessor may know better.
-    pub fn demand(&self, pool: &str, written: u32, period: Duration) -> DemandNow {
+    pub fn demand(&self, pool: &str, written: u32) -> DemandNow {
         let now = self.started.elapsed();
         let mut state = self.state();
         let demand = &mut state.pools.entry(pool.to_owned()).or_default().demand;
-        demand.recall(written, now, period);
-        demand.now(now, period)
+        demand.recall(written, now, self.demand_period);
+        demand.now(now, self.demand_period)
     }
 
     /// The claim has to wait until a port of the pool is made or free. `exists` is asked once that is noted: the end of a claim
@@ -314,7 +319,9 @@ pub fn pool_of(port: &KuryrPoolPort) -> String {
 pub fn cooling_for(port: &KuryrPoolPort, now: Timestamp) -> Option<Duration> {
     let regrouped = port.status.as_ref().and_then(|status| status.regrouped_at.as_ref());
     let since = port.spec.released_at.as_ref().into_iter().chain(regrouped).map(|at| at.0).max()?;
-    Some(Duration::try_from(now.duration_since(since)).unwrap_or(Duration::ZERO))
+    // Times in objects are whole seconds: it may have been any moment of that one.
+    let ago = Duration::try_from(now.duration_since(since)).unwrap_or(Duration::ZERO);
+    Some(ago.saturating_sub(Duration::from_secs(1)))
 }
 
 /// Whether the condition of this type is true.
@@ -350,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_port_is_free_or_held_by_one() {
-        let inventory = Inventory::default();
+        let inventory = Inventory::new(&Pools::default());
         let pool = pool_of(&port("a", None));
         inventory.put(&port("a", None));
         inventory.put(&port("b", POD));
@@ -370,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_free_port_is_proposed_to_one_at_a_time() {
-        let inventory = Inventory::default();
+        let inventory = Inventory::new(&Pools::default());
         let first = inventory.reserve("a");
         assert!(first.is_some() && inventory.reserve("a").is_none() && inventory.reserve("b").is_some());
         drop(first);
@@ -379,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_claim_waits_for_one_pool() {
-        let inventory = Inventory::default();
+        let inventory = Inventory::new(&Pools::default());
         let claim = || ("shop".to_owned(), "web".to_owned());
         inventory.waits("p", &claim(), || true);
         inventory.waits("q", &claim(), || true);
@@ -389,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_claim_that_went_meanwhile_does_not_wait() {
-        let inventory = Inventory::default();
+        let inventory = Inventory::new(&Pools::default());
         let claim = ("shop".to_owned(), "web".to_owned());
         assert!(!inventory.waits("p", &claim, || {
             assert_eq!(inventory.waiting("p"), 1, "asked after it was noted: whoever ends it later finds it");
@@ -400,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_pool_for_which_somebody_waits_is_not_forgotten() {
-        let inventory = Inventory::default();
+        let inventory = Inventory::new(&Pools::default());
         let claim = ("shop".to_owned(), "web".to_owned());
         inventory.waits("p", &claim, || true);
         inventory.forget_pool("p");
@@ -412,7 +419,7 @@ mod tests {
 
     #[test]
     fn namespaces_take_turns_in_waiting() {
-        let inventory = Inventory::default();
+        let inventory = Inventory::new(&Pools::default());
         let claim = |namespace: &str, name: &str| (namespace.to_owned(), name.to_owned());
         for name in ["1", "2", "3", "4"] {
             inventory.waits("p", &claim("aaa", name), || true);

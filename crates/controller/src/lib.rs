@@ -171,7 +171,7 @@ fn assemble(known: &Known, client: &Client, runtime: &Runtime) -> Prepared {
         ports: caches.ports.clone(),
         pool_ports: caches.pool_ports.clone(),
         pools: caches.pools.clone(),
-        inventory: Arc::default(),
+        inventory: Arc::new(inventory::Inventory::new(&known.settings.pools)),
         queues,
         attempts: attempts::Attempts::default(),
         retries: runtime.retries.clone(),

@@ -113,8 +113,9 @@ pub fn of(error: &Error, failures: u32) -> Option<(&'static str, String)> {
                 error.path()
             ),
         )),
-        kind => {
-            Some((UNAVAILABLE, format!("OpenStack doesn't create the port for now, trying again ({})", kind.as_str())))
-        }
+        kind => Some((
+            UNAVAILABLE,
+            format!("OpenStack doesn't do what the port needs for now, trying again ({})", kind.as_str()),
+        )),
     }
 }

@@ -172,6 +172,7 @@ impl Queues {
 
 fn begin<K: Kind>(queue: &Queue<K>, cache: &Cache<K>) {
     queue.open();
+    cache.tell_malformed();
     for object in cache.all() {
         queue.look_over(object.meta().namespace.as_deref(), &object.name_any());
     }
@@ -232,9 +233,7 @@ impl Feeds {
         self.ports.listen(move |port, gone| {
             let (namespace, name, uid) = (port.namespace(), port.name_any(), port.uid().unwrap_or_default());
             queues.ports.add(namespace.as_deref(), &name);
-            if !gone && port_status::waits(port) {
-                context.waiting.add(namespace.as_deref(), &name);
-            }
+            context.waiting.note(namespace.as_deref(), &name, !gone && port_status::waits(port));
             let held = inventory.held_by(&uid, port.spec.interfaces.iter().map(|interface| interface.name.as_str()));
             if gone {
                 // Deleted by hand: a pod that lives gets another one.

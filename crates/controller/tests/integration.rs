@@ -11,6 +11,7 @@
 
 mod integration {
     mod burst;
+    mod closed;
     mod crash;
     mod faults;
     mod harness;

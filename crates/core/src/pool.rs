@@ -37,11 +37,16 @@ impl Starts {
     }
 }
 
-/// How many claims came of late.
+/// How many free ports the pods of late would have needed: what was claimed, less what had come back and cooled down before. Where
+/// pods come as others go, that is what the number of pods swings by, and not how many there were.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// Number of the period and claims in it, oldest first.
+    /// Number of the period and ports that were needed at most in it, oldest first.
     periods: VecDeque<(u64, u32)>,
+    /// What is needed now, in this period.
+    out: (u64, u32),
+    /// When ports that came back can be claimed again, earliest first.
+    cooling: VecDeque<Duration>,
     last: Option<Duration>,
     starts: Starts,
     /// A predecessor's word was taken.
@@ -51,7 +56,7 @@ pub struct Demand {
 /// What the demand comes to at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DemandNow {
-    /// Most claims within one period, of the current and the last few periods.
+    /// Most ports that were needed within one period, of the current and the last few periods.
     pub peak: u32,
     /// The time until the pool counts as idle, if nothing happens. Zero: it does.
     pub idle_in: Duration,
@@ -62,14 +67,17 @@ pub struct DemandNow {
 impl Demand {
     /// A port was claimed or asked for. `at` never goes back; `period` stays the same.
     pub fn claimed(&mut self, at: Duration, period: Duration) {
-        let now = number(at, period);
-        self.count(now, |claims| claims.saturating_add(1));
+        self.cool(at, period);
+        let (now, out) = self.out;
+        let needed = out.saturating_add(1);
+        self.out = (now, needed);
+        self.count(now, |most| most.max(needed));
         self.starts.one_more(at);
         self.touched(at);
         self.forget(now);
     }
 
-    /// What a predecessor has written down, most claims within one period, counts as if they came now. Only the first word of it is
+    /// What a predecessor has written down, most ports needed within one period, counts as if they came now. Only the first word of it is
     /// taken: later ones are our own. When its last claim came isn't written: the pool counts as used now.
     pub fn recall(&mut self, peak: u32, at: Duration, period: Duration) {
         if std::mem::replace(&mut self.recalled, true) {
@@ -79,26 +87,42 @@ impl Demand {
         if peak == 0 {
             return;
         }
-        self.count(number(at, period), |claims| claims.max(peak));
+        self.count(number(at, period), |most| most.max(peak));
     }
 
-    /// Changes the count of the current period.
+    /// Changes what was needed in the current period.
     fn count(&mut self, now: u64, change: impl FnOnce(u32) -> u32) {
-        let (period, claims) = self.periods.pop_back_if(|(last, _)| *last >= now).unwrap_or((now, 0));
-        self.periods.push_back((period, change(claims)));
+        let (period, most) = self.periods.pop_back_if(|(last, _)| *last >= now).unwrap_or((now, 0));
+        self.periods.push_back((period, change(most)));
     }
 
-    /// A port came back.
-    pub fn touched(&mut self, at: Duration) {
+    /// What can be claimed again makes up for what was claimed earlier in the same period.
+    fn cool(&mut self, at: Duration, period: Duration) {
+        let now = number(at, period);
+        let mut out = if self.out.0 == now { self.out.1 } else { 0 };
+        while let Some(ready) = self.cooling.pop_front_if(|ready| *ready <= at) {
+            out = out.saturating_sub(u32::from(number(ready, period) == now));
+        }
+        self.out = (now, out);
+    }
+
+    /// A port came back, and can be claimed again after `cool_down`, which stays the same as `period` does.
+    pub fn returned(&mut self, at: Duration, cool_down: Duration, period: Duration) {
+        self.cool(at, period);
+        self.cooling.push_back(at.saturating_add(cool_down));
+        self.touched(at);
+    }
+
+    fn touched(&mut self, at: Duration) {
         self.last = self.last.max(Some(at));
     }
 
-    /// Most claims within one period, of the current and the last few periods.
+    /// Most ports that were needed within one period, of the current and the last few periods.
     #[must_use]
     pub fn peak(&self, at: Duration, period: Duration) -> u32 {
         let now = number(at, period);
         let remembered = self.periods.iter().filter(|(number, _)| number.saturating_add(PERIODS) > now);
-        remembered.map(|(_, claims)| *claims).max().unwrap_or(0)
+        remembered.map(|(_, most)| *most).max().unwrap_or(0)
     }
 
     /// Whether no port was claimed or came back for as long as demand is remembered.
@@ -188,7 +212,7 @@ pub struct PoolFacts {
     pub creating: u32,
     /// Pods that wait for a port.
     pub waiting: u32,
-    /// Most claims within one period of late.
+    /// Most ports that were needed within one period of late.
     pub demand: u32,
     /// Nothing was claimed or came back for as long as demand is remembered.
     pub idle: bool,
@@ -305,20 +329,33 @@ mod tests {
         }
 
         #[test]
-        fn demand_is_the_highest_count_of_the_remembered_periods(claims in prop::collection::vec(0_u64..900, 0..80), later in 0_u64..900) {
-            let mut claims = claims;
-            claims.sort_unstable();
-            let mut demand = Demand::default();
-            for at in &claims {
-                demand.claimed(Duration::from_secs(*at), MINUTE);
+        fn demand_is_what_would_have_been_needed_in_the_remembered_periods(
+            events in prop::collection::vec((0_u64..900, any::<bool>()), 0..80), cool_down in 0_u64..90, later in 0_u64..900,
+        ) {
+            let mut events = events;
+            events.sort_unstable();
+            let (second, mut demand) = (Duration::from_secs, Demand::default());
+            // When there was one more that could be claimed, or one less.
+            let mut changes = Vec::new();
+            for (at, claims) in &events {
+                if *claims {
+                    demand.claimed(second(*at), MINUTE);
+                    changes.push((*at, 1));
+                } else {
+                    demand.returned(second(*at), second(cool_down), MINUTE);
+                    changes.push((at + cool_down, -1));
+                }
             }
-            let now = claims.last().copied().unwrap_or(0) + later;
+            changes.sort_by_key(|(at, change)| (*at, *change));
+            let now = events.last().map_or(0, |(at, _)| *at) + later;
             let current = now / 60;
-            let expected = (current.saturating_sub(PERIODS - 1)..=current)
-                .map(|period| claims.iter().filter(|at| **at / 60 == period).count())
-                .max()
-                .unwrap_or(0);
-            prop_assert_eq!(demand.peak(Duration::from_secs(now), MINUTE), u32::try_from(expected).unwrap());
+            let needed = |period: u64| {
+                let of_period: Vec<_> = changes.iter().filter(|(at, _)| at / 60 == period).map(|(_, change)| *change).collect();
+                let from = |first: usize| of_period[first..].iter().scan(0_i32, |sum, change| { *sum += change; Some(*sum) }).max();
+                (0..of_period.len()).filter_map(from).max().unwrap_or(0).max(0)
+            };
+            let expected = (current.saturating_sub(PERIODS - 1)..=current).map(needed).max().unwrap_or(0);
+            prop_assert_eq!(demand.peak(second(now), MINUTE), u32::try_from(expected).unwrap());
         }
     }
 
@@ -355,7 +392,7 @@ mod tests {
         assert!(demand.is_idle(MINUTE * 5, MINUTE));
         assert!(!demand.is_idle(MINUTE, MINUTE), "what was before the start isn't known");
         demand.claimed(MINUTE * 4, MINUTE);
-        demand.touched(MINUTE * 7);
+        demand.returned(MINUTE * 7, MINUTE, MINUTE);
         assert_eq!(demand.idle_in(MINUTE * 10, MINUTE), MINUTE * 2);
         assert!(demand.is_idle(MINUTE * 12, MINUTE));
     }
@@ -381,7 +418,7 @@ mod tests {
     #[test]
     fn pods_start_after_a_claim_and_not_after_a_return() {
         let mut demand = Demand::default();
-        demand.touched(MINUTE);
+        demand.returned(MINUTE, MINUTE, MINUTE);
         assert_eq!(demand.now(MINUTE, MINUTE).calm_in, Duration::ZERO);
         demand.claimed(MINUTE, MINUTE);
         assert_eq!(demand.now(MINUTE, MINUTE).calm_in, STARTING);

@@ -210,7 +210,7 @@ impl<P: Ports> Inner<P> {
             }
             let begun = Instant::now();
             let created = self.ports.create(part.iter().map(|request| request.port.clone()).collect(), rank).await;
-            self.note(&key, sent, begun.elapsed(), &created);
+            self.note(&key, sent.part(part.len()), begun.elapsed(), &created);
             match created {
                 Ok(ports) => deliver(part, ports),
                 Err(error) if part.len() > 1 && may_concern_one(&error) => {

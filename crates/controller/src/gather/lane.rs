@@ -87,6 +87,14 @@ pub struct Sent {
     parallel: Flight,
 }
 
+impl Sent {
+    /// How a part of it was sent that was asked for alone, as the whole was refused: it says nothing about larger ones.
+    #[must_use]
+    pub fn part(self, size: usize) -> Self {
+        Self { size, full: self.full && size >= self.size, ..self }
+    }
+}
+
 /// What is to be done now.
 #[derive(Debug)]
 pub enum Next<R> {
@@ -439,6 +447,13 @@ mod tests {
             lane.answered(sent, MS, Some(&failure(kind)));
             assert_eq!((lane.batch.size(), lane.parallel.size()), (batch, parallel), "{kind:?}");
         }
+        let mut lane = Lane::new(WINDOW);
+        let sent = full(&mut lane);
+        lane.answered(sent, MS, Some(&failure(Kind::BadRequest)));
+        (0..8).for_each(|_| lane.answered(sent.part(1), MS, None));
+        let next = full(&mut lane);
+        lane.answered(next, MS * 8 * 3 / 2, None);
+        assert_eq!((lane.batch.size(), lane.parallel.size()), (9, 2), "parts of a refused request don't set the pace");
         let mut lane = Lane::new(WINDOW);
         let sent = full(&mut lane);
         lane.answered(sent, LONGEST * 2, None);

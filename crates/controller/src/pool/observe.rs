@@ -72,7 +72,7 @@ pub async fn observe(context: &Context, object: Arc<KuryrPool>) -> Result<Observ
         .map(|port| cool_in(cooling_for(port, now), settings.cool_down()))
         .collect();
     let written = object.status.as_ref().map_or(0, |status| status.demand);
-    let demand = context.inventory.demand(&name, written, settings.demand_period());
+    let demand = context.inventory.demand(&name, written);
     let plugged = free.iter().filter(|port| says(port, conditions::PLUGGED)).count();
     Ok(Observed {
         node_exists,

@@ -54,6 +54,9 @@ pub async fn act(context: &Context, seen: &Observed, step: Step) -> Result<Acted
             Some(deleting) => changed(context, deleting),
             None => Ok(gone(context, object)),
         },
+        step if takes_its_time(object, &step) && !context.queues.pool_ports.has_turn(None, &object.name_any()) => {
+            Ok(Acted::Ended(Next::Later))
+        }
         Step::Destroy => destroy(context, seen).await,
         // The watch was quicker than the answer to our own write, which says whether a port may exist already.
         Step::Create if context.attempts.is_writing(&object.name_any()) => Ok(Acted::Ended(Next::After(ANSWER))),
@@ -69,6 +72,15 @@ pub async fn act(context: &Context, seen: &Observed, step: Step) -> Result<Acted
         Step::Create => create(context, object).await,
         Step::Recheck => recheck(context, object).await,
         Step::SetGroups(groups) => set_groups(context, object, groups).await,
+    }
+}
+
+/// Whether nobody waits for the step while it waits for its turn at Neutron: thousands of them must not fill all places.
+fn takes_its_time(object: &KuryrPoolPort, step: &Step) -> bool {
+    match step {
+        Step::Destroy => true,
+        Step::SetGroups(_) => object.spec.claim_ref.is_none(),
+        _ => false,
     }
 }
 

@@ -76,7 +76,7 @@ pub async fn publish_port(context: &Context, object: &KuryrPoolPort, port: &Port
 /// Says that the port is gone in Neutron although it is still needed.
 pub async fn publish_missing(context: &Context, object: &KuryrPoolPort, port_id: &str) -> Result<(), Error> {
     let message = missing(object, port_id);
-    publish_false(context, object, reasons::PORT_MISSING, message).await
+    publish_false(context, object, conditions::CREATED, reasons::PORT_MISSING, message).await
 }
 
 fn missing(object: &KuryrPoolPort, port_id: &str) -> String {
@@ -95,14 +95,18 @@ pub async fn publish_failure(context: &Context, object: &KuryrPoolPort, error: &
         Error::Unusable { .. } => Some((reasons::UNUSABLE, error.to_string())),
         Error::Kubernetes { .. } => None,
     };
-    let exists = conditions::is_true(conditions_of(object), conditions::CREATED);
-    match failure {
-        // A port that exists goes on existing when a change or its deletion fails.
-        Some((reason, message)) if !exists && object.metadata.deletion_timestamp.is_none() => {
-            publish_false(context, object, reason, message).await
-        }
-        _ => Ok(()),
+    let Some((reason, message)) = failure.filter(|_| object.metadata.deletion_timestamp.is_none()) else {
+        return Ok(());
+    };
+    if !conditions::is_true(conditions_of(object), conditions::CREATED) {
+        return publish_false(context, object, conditions::CREATED, reason, message).await;
     }
+    // A port that exists goes on existing when a change fails.
+    let groups = object.status.as_ref().map(|status| &status.security_group_ids);
+    if groups == Some(&object.spec.security_group_ids) {
+        return Ok(());
+    }
+    publish_false(context, object, conditions::GROUPS_SET, reason, message).await
 }
 
 /// Says that the Neutron ports of earlier requests aren't used. Once that is written nobody can record them any more, so they may be
@@ -134,17 +138,21 @@ fn discarding(object: &KuryrPoolPort, ports: &[Port], now: Timestamp) -> KuryrPo
 async fn publish_false(
     context: &Context,
     object: &KuryrPoolPort,
+    type_: &'static str,
     reason: &'static str,
     message: String,
 ) -> Result<(), Error> {
-    let created = Wanted { type_: conditions::CREATED, status: Some(false), reason, message };
-    if created.is_in(conditions_of(object)) {
+    let failed = Wanted { type_, status: Some(false), reason, message };
+    if failed.is_in(conditions_of(object)) {
         return Ok(());
     }
-    let condition = created.onto(conditions_of(object), object.metadata.generation, Timestamp::now());
+    let condition = failed.onto(conditions_of(object), object.metadata.generation, Timestamp::now());
+    // That the port exists is still so when its groups can't be set.
+    let created =
+        conditions_of(object).iter().filter(|present| present.type_ == conditions::CREATED && type_ != present.type_);
+    let conditions = created.cloned().chain([condition]).collect();
     let present = object.status.clone().unwrap_or_default();
-    let status =
-        KuryrPoolPortStatus { observed_generation: object.metadata.generation, conditions: vec![condition], ..present };
+    let status = KuryrPoolPortStatus { observed_generation: object.metadata.generation, conditions, ..present };
     write(context, object, status).await.map(drop)
 }
 

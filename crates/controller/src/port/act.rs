@@ -38,7 +38,13 @@ pub async fn act(context: &Context, seen: &Observed, plan: Vec<Step>) -> Result<
         match step {
             Step::Claim { free, claim, groups, otherwise } => {
                 match claim_first(context, &free, &claim, &groups).await? {
-                    Some(port) => claimed.push(port),
+                    Some((port, how)) => {
+                        // Who gives up a port that is slow to come was counted when it asked for that.
+                        if otherwise.is_some() {
+                            context.demanded(&port, how);
+                        }
+                        claimed.push(port);
+                    }
                     // Others were quicker.
                     None => {
                         if let Some(miss) = otherwise
@@ -68,7 +74,7 @@ pub async fn act(context: &Context, seen: &Observed, plan: Vec<Step>) -> Result<
             }
             Step::DeletePort => {
                 context.seen.take(&seen.port.spec.pod_uid);
-                let why = if seen.pod_lives { "its port was taken away" } else { "its pod is gone" };
+                let why = if seen.pod_lives { "its port is gone" } else { "its pod is gone" };
                 tracing::info!(port = apply::described(&*seen.port), why, "deleting the KuryrPort");
                 let api = api(context, &seen.port);
                 // The claim of a living pod goes only as it was seen: its node may have connected it meanwhile.
@@ -118,18 +124,17 @@ async fn claim_first(
     free: &[Arc<KuryrPoolPort>],
     claim: &ClaimRef,
     groups: &[String],
-) -> Result<Option<KuryrPoolPort>, Error> {
+) -> Result<Option<(KuryrPoolPort, Claimed)>, Error> {
     for port in free {
         let Some(_reserved) = context.inventory.reserve(&port.name_any()) else { continue };
-        let recycled = port.spec.released_at.is_some();
+        let how = if port.spec.released_at.is_some() { Claimed::Recycled } else { Claimed::Hit };
         let spec = json!({ "claimRef": claim, "releasedAt": null, "securityGroupIds": groups });
         match apply::spec(&context.pool_ports_api(), &**port, spec).await {
             Ok(changed) => {
                 // Before the reservation ends: the next one must see that the port is taken.
                 context.pool_ports.wrote(changed.clone());
-                context.demanded(&changed, if recycled { Claimed::Recycled } else { Claimed::Hit });
                 tracing::info!(object = apply::described(&changed), claim = claim.name, "free port claimed");
-                return Ok(Some(changed));
+                return Ok(Some((changed, how)));
             }
             Err(error) if error.is_stale() => {}
             Err(error) => return Err(error),

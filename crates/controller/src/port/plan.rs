@@ -1,6 +1,11 @@
 //! The steps from what is there to what is to be there.
 
-use super::{desire::Desired, fit, observe::Observed};
+use super::{
+    desire::Desired,
+    fit,
+    observe::{Interface, Observed},
+};
+use crate::pool_port::plan::is_missing;
 use kuryr_api::{ClaimRef, KuryrPoolPort, KuryrPoolPortSpec};
 use kuryr_core::{
     names,
@@ -34,7 +39,7 @@ pub enum Step {
     /// Put the node's finalizer on: somebody took it off, or wrote the claim without it. Without it the claim would be gone,
     /// and its ports would be free, before the node has confirmed that the interface is.
     AddFinalizer,
-    /// Delete the claim: its pod is gone, or it has lost a port that its node hasn't connected yet, and the pod gets another
+    /// Delete the claim: its pod is gone, or a port that its node hasn't connected yet is, and the pod gets another
     /// claim. Its node's finalizer decides when it goes.
     DeletePort,
     /// Take the node's finalizer off in its place: it is gone, or has been silent for too long.
@@ -65,7 +70,7 @@ pub fn plan(seen: &Observed, desired: &Desired, cool_down: Duration) -> Vec<Step
     if !held {
         return vec![Step::AddFinalizer];
     }
-    if seen.interfaces.iter().any(|interface| interface.lost) && !seen.is_plugged() {
+    if seen.interfaces.iter().any(never_to_come) && !seen.is_plugged() {
         return vec![Step::DeletePort];
     }
     let mut taken = 0;
@@ -93,6 +98,11 @@ pub fn plan(seen: &Observed, desired: &Desired, cool_down: Duration) -> Vec<Step
     step.collect()
 }
 
+/// The interface's port was taken away, or went in Neutron before its node heard of it.
+fn never_to_come(interface: &Interface) -> bool {
+    interface.lost || (!interface.settled && interface.pool_port.as_deref().is_some_and(is_missing))
+}
+
 fn set_groups(port: &Arc<KuryrPoolPort>, wanted: &KuryrPoolPortSpec) -> Option<Step> {
     let groups = &wanted.security_group_ids;
     (port.spec.security_group_ids != *groups)
@@ -105,7 +115,7 @@ mod tests {
         super::{desire::desire, observe},
         *,
     };
-    use crate::networks::Defaults;
+    use crate::{networks::Defaults, reasons};
     use kuryr_api::{InterfaceRequest, KuryrPort, KuryrPortSpec, conditions};
     use proptest::prelude::*;
     use serde_json::json;
@@ -239,6 +249,19 @@ mod tests {
         assert_eq!(planned(&seen), vec![Step::DeletePort]);
         let plugged = json!({ "conditions": [{ "type": conditions::PLUGGED, "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2026-11-23T00:00:00Z" }] });
         Arc::make_mut(&mut seen.port).status = Some(serde_json::from_value(plugged).unwrap());
+        assert_eq!(planned(&seen), vec![], "the pod has to be deleted by its owner");
+    }
+
+    #[test]
+    fn a_claim_whose_port_went_in_neutron_begins_anew_unless_its_node_has_heard_of_it() {
+        let mut seen = seen(1);
+        let missing = json!({ "portId": "p", "conditions": [{ "type": conditions::CREATED, "status": "False", "reason": reasons::PORT_MISSING, "message": "", "lastTransitionTime": "2026-11-23T00:00:00Z" }] });
+        let spec = desire(&seen, &defaults()).pool_ports.remove(0);
+        let mut port = KuryrPoolPort::new("gone", spec);
+        port.status = Some(serde_json::from_value(missing).unwrap());
+        seen.interfaces[0].pool_port = Some(Arc::new(port));
+        assert_eq!(planned(&seen), vec![Step::DeletePort]);
+        seen.interfaces[0].settled = true;
         assert_eq!(planned(&seen), vec![], "the pod has to be deleted by its owner");
     }
 

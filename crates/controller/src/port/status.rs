@@ -94,14 +94,12 @@ fn allocated(interfaces: &[Interface]) -> Wanted {
     let Some(lacking) = lacking else {
         return wanted(true, reasons::ALLOCATED, "every interface has its Neutron port");
     };
-    let conditions =
-        lacking.pool_port.iter().filter_map(|port| port.status.as_ref()).flat_map(|status| &status.conditions);
-    let failure = conditions.into_iter().find(|condition| condition.type_ == conditions::CREATED);
-    match failure {
-        Some(made) if made.status == "True" => {
-            wanted(false, reasons::PENDING, "the Neutron port is being given the pod's security groups")
-        }
+    let status = lacking.pool_port.as_ref().and_then(|port| port.status.as_ref());
+    let says = |type_: &str| status.and_then(|status| status.conditions.iter().find(|says| says.type_ == type_));
+    let made = says(conditions::CREATED).is_some_and(|made| made.status == "True");
+    match says(if made { conditions::GROUPS_SET } else { conditions::CREATED }) {
         Some(failure) => wanted(false, reasons::known(&failure.reason), &failure.message),
+        None if made => wanted(false, reasons::PENDING, "the Neutron port is being given the pod's security groups"),
         None => wanted(false, reasons::PENDING, "the Neutron port is being created"),
     }
 }
@@ -195,7 +193,12 @@ mod tests {
         let status = |groups| json!({ "portId": "p", "securityGroupIds": groups, "conditions": [condition("True", "Created", "")] });
         let mut opening = interface_with(&status(json!([])));
         Arc::make_mut(opening.pool_port.as_mut().unwrap()).spec.security_group_ids = vec!["open".into()];
-        assert_eq!(allocated(&[opening]).reason, reasons::PENDING);
+        assert_eq!(allocated(std::slice::from_ref(&opening)).reason, reasons::PENDING);
+        let failed = json!({ "type": "SecurityGroupsSet", "status": "False", "reason": "NeutronRefused", "message": "no such group", "lastTransitionTime": "2026-11-23T00:00:00Z" });
+        let status = Arc::make_mut(opening.pool_port.as_mut().unwrap()).status.as_mut().unwrap();
+        status.conditions.push(serde_json::from_value(failed).unwrap());
+        let says = allocated(&[opening]);
+        assert_eq!((says.reason, says.message.as_str()), (reasons::REFUSED, "no such group"), "why it waits is told");
     }
 
     #[test]

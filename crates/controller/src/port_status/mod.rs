@@ -43,10 +43,13 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// The claim waits.
-    pub fn add(&self, namespace: Option<&str>, name: &str) {
-        let new = self.claims.lock().unwrap_or_else(PoisonError::into_inner).insert(object_ref(namespace, name));
-        if new {
+    /// The claim waits, or doesn't any more.
+    pub fn note(&self, namespace: Option<&str>, name: &str, waits: bool) {
+        let claim = object_ref(namespace, name);
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waits {
+            claims.remove(&claim);
+        } else if claims.insert(claim) {
             self.added.notify_one();
         }
     }

@@ -12,6 +12,7 @@ use super::{
 };
 use kube::{
     Client, Resource, ResourceExt,
+    core::error_boundary::InvalidObject,
     core::{DeserializeGuard, ObjectMeta},
     runtime::{
         reflector::{ObjectRef, Store, store::Writer},
@@ -41,8 +42,8 @@ pub(super) struct Known<K: Kind> {
     prune: fn(&mut K),
     listeners: Vec<Listener<K>>,
     deleted: Deleted,
-    /// Objects that could not be read, by name, with the reason.
-    malformed: BTreeMap<String, String>,
+    /// Objects that could not be read, by name.
+    malformed: BTreeMap<String, InvalidObject>,
     events: Events,
 }
 
@@ -89,7 +90,14 @@ impl<K: Kind> Cache<K> {
     /// Objects that could not be read, by name, with the reason.
     #[must_use]
     pub fn malformed(&self) -> BTreeMap<String, String> {
-        self.known.lock().malformed.clone()
+        let known = self.known.lock();
+        known.malformed.iter().map(|(name, invalid)| (name.clone(), invalid.error.clone())).collect()
+    }
+
+    /// Tells of the objects that can't be read once more: as long as this controller didn't lead, nobody heard of it.
+    pub fn tell_malformed(&self) {
+        let known = self.known.lock();
+        known.malformed.values().for_each(|invalid| known.events.malformed::<K>(invalid));
     }
 
     /// Time since the watch last said anything: a change, a bookmark, the beginning of an answer. `None` before the first.
@@ -269,9 +277,10 @@ impl<K: Kind> Known<K> {
             Err(invalid) => {
                 let name = named(&invalid.metadata);
                 tracing::warn!(kind = %K::kind(&()), name, error = invalid.error, "this object can't be read: it is left alone until it is repaired");
-                if self.malformed.insert(name, invalid.error.clone()).is_none() {
+                if !self.malformed.contains_key(&name) {
                     self.events.malformed::<K>(&invalid);
                 }
+                self.malformed.insert(name, invalid);
                 None
             }
         }

@@ -41,6 +41,9 @@ pub enum Next {
     After(Duration),
     /// The wait after a failure isn't over: nothing was tried, and the failure stays counted.
     NotYet(Duration),
+    /// Nobody waits for what is to be done, and it may take long: it has its turn with what is only to be looked over, see
+    /// [`Queue::has_turn`]. Nothing was tried.
+    Later,
 }
 
 /// Brings the world to what one kind of objects asks for.
@@ -54,8 +57,9 @@ pub trait Reconciler: Send + Sync + 'static {
 
 /// Objects that are to be looked at.
 ///
-/// Changes have their turn at once. What is only to be looked over, as everything is when work begins, waits in a backlog: it
-/// never takes more than three quarters of the places, so that a change finds one however long the backlog is.
+/// Changes have their turn at once. What is only to be looked over, as everything is when work begins, or what nobody waits for
+/// ([`Next::Later`]), waits in a backlog: it never takes more than three quarters of the places, so that a change finds one
+/// however long the backlog is.
 pub struct Queue<K: Kind> {
     sender: mpsc::UnboundedSender<ObjectRef<K>>,
     since: Arc<Mutex<HashMap<ObjectRef<K>, Instant>>>,
@@ -143,6 +147,12 @@ impl<K: Kind> Queue<K> {
             }
         }
         self.room.notify_one();
+    }
+
+    /// Whether the object of that name has its turn with what is only to be looked over, and may take its time.
+    #[must_use]
+    pub fn has_turn(&self, namespace: Option<&str>, name: &str) -> bool {
+        self.backlog().under_way.contains(&object_ref(namespace, name))
     }
 
     fn backlog(&self) -> MutexGuard<'_, Backlog<K>> {
@@ -255,11 +265,13 @@ async fn reconcile_once<R: Reconciler>(
     runtime.metrics.reconciled(&kind, started.elapsed(), result.as_ref().err().map(Error::class));
     match result {
         Ok(next) => {
-            if !matches!(next, Next::NotYet(_)) {
-                runtime.retries.forget(&name);
+            match next {
+                Next::NotYet(_) => {}
+                Next::Later => queue.look_over(reference.namespace.as_deref(), &reference.name),
+                Next::Converged | Next::After(_) => runtime.retries.forget(&name),
             }
             Ok(Action::requeue(match next {
-                Next::Converged => RESYNC.mul_f64(1.0 + fastrand::f64()),
+                Next::Converged | Next::Later => RESYNC.mul_f64(1.0 + fastrand::f64()),
                 Next::After(wait) | Next::NotYet(wait) => wait,
             }))
         }

@@ -12,8 +12,15 @@ const CONVERGED: usize = 5000;
 
 /// Notes the order, and takes a while for each object.
 struct Slow {
+    queue: Queue<KuryrPool>,
     order: Mutex<Vec<String>>,
     new: Notify,
+}
+
+impl Slow {
+    fn new(queue: Queue<KuryrPool>) -> Arc<Self> {
+        Arc::new(Self { queue, order: Mutex::default(), new: Notify::new() })
+    }
 }
 
 impl Reconciler for Slow {
@@ -21,6 +28,9 @@ impl Reconciler for Slow {
 
     async fn reconcile(&self, object: Arc<KuryrPool>) -> Result<Next, Error> {
         let name = object.meta().name.clone().unwrap();
+        if name.starts_with("later") && !self.queue.has_turn(None, &name) {
+            return Ok(Next::Later);
+        }
         self.order.lock().unwrap().push(name.clone());
         tokio::time::sleep(Duration::from_millis(10)).await;
         if name == "new" {
@@ -38,33 +48,53 @@ fn pool(name: &str) -> KuryrPool {
     pool
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_new_object_goes_before_thousands_that_are_only_looked_over() {
+/// Waits until nothing is to be done.
+async fn all_done(queue: &Queue<KuryrPool>, health: &Health) {
+    while queue.depth() > 0 || !health.running().is_empty() {
+        assert!(health.stuck().is_empty(), "liveness stays green while thousands of objects are looked over");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A cache with these pools.
+async fn filled(names: impl Iterator<Item = String>, runtime: &Runtime) -> Cache<KuryrPool> {
     // The cache is filled by what we "wrote": the watch never begins.
     let never = tower::service_fn(|_: http::Request<kube::client::Body>| {
         std::future::pending::<Result<http::Response<kube::client::Body>, Never>>()
     });
     let client = Client::new(never, "default");
-    let metrics = Metrics::new(&mut Registry::default());
-    let (pools, mut feed) = cache::<KuryrPool>(&client, &metrics, &Events::new(client.clone()), None, |_| {});
+    let (pools, mut feed) = cache::<KuryrPool>(&client, &runtime.metrics, &Events::new(client.clone()), None, |_| {});
     // Work waits for the first list, here an empty one.
     feed.watched(watcher::Event::Init);
     feed.watched(watcher::Event::InitDone);
-    let (health, shutdown) = (Health::default(), CancellationToken::new());
-    tokio::spawn(feed.run(health.clone(), shutdown.clone()));
-    let (queue, inbox) = Queue::new();
-    queue.open();
-    for i in 0..CONVERGED {
-        pools.wrote(pool(&format!("old{i}")));
-        queue.look_over(None, &format!("old{i}"));
+    tokio::spawn(feed.run(runtime.health.clone(), runtime.shutdown.clone()));
+    let mut count = 0;
+    for name in names {
+        pools.wrote(pool(&name));
+        count += 1;
     }
-    pools.wrote(pool("new"));
-    while pools.len() <= CONVERGED {
+    while pools.len() < count {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let slow = Arc::new(Slow { order: Mutex::default(), new: Notify::new() });
-    let runtime = Runtime { metrics, health: health.clone(), retries: Retries::default(), shutdown: shutdown.clone() };
-    let working = tokio::spawn(work(slow.clone(), pools.clone(), queue.clone(), inbox, 4, runtime));
+    pools
+}
+
+fn runtime() -> Runtime {
+    let metrics = Metrics::new(&mut Registry::default());
+    let (health, retries, shutdown) = Default::default();
+    Runtime { metrics, health, retries, shutdown }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_object_goes_before_thousands_that_are_only_looked_over() {
+    let (runtime, (queue, inbox)) = (runtime(), Queue::new());
+    let (health, shutdown) = (runtime.health.clone(), runtime.shutdown.clone());
+    let old = || (0..CONVERGED).map(|i| format!("old{i}"));
+    let pools = filled(old().chain(["new".to_owned()]), &runtime).await;
+    queue.open();
+    old().for_each(|name| queue.look_over(None, &name));
+    let slow = Slow::new(queue.clone());
+    let working = tokio::spawn(work(slow.clone(), pools, queue.clone(), inbox, 4, runtime));
 
     tokio::time::sleep(Duration::from_millis(25)).await;
     assert!(queue.depth() > CONVERGED - 20, "the backlog has begun");
@@ -73,15 +103,36 @@ async fn a_new_object_goes_before_thousands_that_are_only_looked_over() {
     slow.new.notified().await;
     assert!(added.elapsed() <= Duration::from_millis(12), "it found a place at once: {:?}", added.elapsed());
 
-    while queue.depth() > 0 || !health.running().is_empty() {
-        assert!(health.stuck().is_empty(), "liveness stays green while thousands of objects are looked over");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    all_done(&queue, &health).await;
     let mut order = slow.order.lock().unwrap().clone();
     assert!(order.iter().position(|name| name == "new").unwrap() < 20);
     order.sort();
     order.dedup();
     assert_eq!((order.len(), slow.order.lock().unwrap().len()), (CONVERGED + 1, CONVERGED + 1), "each of them once");
+    shutdown.cancel();
+    working.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_waits_for_leaves_places_however_much_of_it_there_is() {
+    let (runtime, (queue, inbox)) = (runtime(), Queue::new());
+    let (health, shutdown) = (runtime.health.clone(), runtime.shutdown.clone());
+    let later = || (0..1000).map(|i| format!("later{i}"));
+    let pools = filled(later().chain(["new".to_owned()]), &runtime).await;
+    queue.open();
+    later().for_each(|name| queue.add(None, &name));
+    let slow = Slow::new(queue.clone());
+    let working = tokio::spawn(work(slow.clone(), pools, queue.clone(), inbox, 4, runtime));
+
+    tokio::time::sleep(Duration::from_millis(25)).await;
+    assert_eq!(health.running().len(), 3, "a quarter of the places is left");
+    let added = Instant::now();
+    queue.add(None, "new");
+    slow.new.notified().await;
+    assert!(added.elapsed() <= Duration::from_millis(12), "it found a place at once: {:?}", added.elapsed());
+    all_done(&queue, &health).await;
+    let order = slow.order.lock().unwrap().clone();
+    assert_eq!(order.len(), 1001, "each of them once");
     shutdown.cancel();
     working.await.unwrap();
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 const PORTS: &str = "ports";
 
 /// A world whose pools have these levels, and quick times.
-fn pools(minimum: u32, maximum: u32) -> Pools {
+pub(super) fn pools(minimum: u32, maximum: u32) -> Pools {
     Pools { minimum, maximum, plugged: 0, cool_down_seconds: 0, ..Pools::default() }
 }
 
@@ -26,7 +26,7 @@ async fn pool(world: &World) -> Option<KuryrPool> {
 }
 
 /// Waits until the world's pool has so many free ports, and nothing under way.
-async fn filled(world: &World, free: u32) -> KuryrPool {
+pub(super) async fn filled(world: &World, free: u32) -> KuryrPool {
     eventually(&format!("the pool has {free} free ports"), || async {
         let pool = pool(world).await?;
         let status = pool.status.clone()?;
@@ -35,16 +35,16 @@ async fn filled(world: &World, free: u32) -> KuryrPool {
     .await
 }
 
-async fn free(world: &World) -> Vec<KuryrPoolPort> {
+pub(super) async fn free(world: &World) -> Vec<KuryrPoolPort> {
     let ports = world.pool_ports().list(&ListParams::default()).await.unwrap();
     ports.items.into_iter().filter(|port| port.spec.node_name == world.name && port.spec.claim_ref.is_none()).collect()
 }
 
-fn pool_port(port: &KuryrPort) -> String {
+pub(super) fn pool_port(port: &KuryrPort) -> String {
     port.status.as_ref().unwrap().interfaces[0].pool_port.clone()
 }
 
-async fn end(world: &World, name: &str, port: &KuryrPort) {
+pub(super) async fn end(world: &World, name: &str, port: &KuryrPort) {
     world.delete_pod(name).await;
     world.confirm(port).await;
     eventually("the KuryrPort is gone", || async {
@@ -261,32 +261,6 @@ fn a_cordoned_node_gives_its_free_ports_up_in_time() {
         filled(&world, 0).await;
         world.cordon(false).await;
         filled(&world, 2).await;
-        controller.stop().await;
-    });
-}
-
-#[test]
-fn closed_free_ports_are_opened_for_their_pod_before_it_hears_of_them() {
-    in_world(|mut world| async move {
-        world.settings.pools = Pools { closed: true, ..pools(1, 8) };
-        let controller = world.start();
-        let first = world.allocated(&world.create_pod("first", false).await).await;
-        filled(&world, 1).await;
-        let spare = free(&world).await.remove(0);
-        assert!(spare.status.as_ref().unwrap().security_group_ids.is_empty());
-        let before = world.fake.count(&Method::PUT, PORTS);
-        let second = world.allocated(&world.create_pod("second", false).await).await;
-        assert_eq!(pool_port(&second), spare.name_any());
-        let id = &second.status.as_ref().unwrap().interfaces[0].port_id;
-        let open = world.neutron_ports().into_iter().find(|port| port.id == *id).unwrap();
-        assert_eq!(open.security_groups.len(), 1);
-        assert_eq!(world.fake.count(&Method::PUT, PORTS), before + 1, "one change of its port");
-        end(&world, "first", &first).await;
-        eventually("the returned port is closed", || async {
-            let port = world.pool_ports().get(&pool_port(&first)).await.unwrap();
-            port.status?.security_group_ids.is_empty().then_some(())
-        })
-        .await;
         controller.stop().await;
     });
 }
