@@ -151,7 +151,7 @@ fn integration(tally: &mut Tally, args: &Args) {
     let install = || install::install(&Directories::from_env().cache, false).map(drop);
     tally.check("kube-apiserver and etcd are there", install);
     // These tests mostly wait: more of them at a time than there are cores.
-    let at_a_time = ["--test-threads=2", "--skip=leader::"];
+    let at_a_time = ["--test-threads=6", "--skip=leader::"];
     tally.tests("the controller", with_args(&mut on_lab("kuryr-controller", "integration"), args, &at_a_time));
     // A Lease of some seconds is lost by who gets no processor: these run alone.
     let alone = ["--test-threads=1", "leader::"];

@@ -5,6 +5,7 @@ use crate::{
     gather::Gather,
     inventory::{Inventory, pool_of},
     networks::Networks,
+    pod::Pod,
     port_status::Waiting,
     runtime::{
         cache::Cache,
@@ -16,7 +17,7 @@ use crate::{
     sweep::SweepMetrics,
     wiring::Queues,
 };
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
 use kuryr_api::{KuryrPool, KuryrPoolPort, KuryrPort};
 use kuryr_openstack::Neutron;

@@ -3,6 +3,7 @@
 use crate::{
     context::Context,
     inventory::pool_of,
+    pod::Pod,
     port_status,
     runtime::{
         Kind,
@@ -13,7 +14,7 @@ use crate::{
         queue::{Inbox, Queue},
     },
 };
-use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeSpec, NodeStatus, Pod, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeSpec, NodeStatus};
 use kube::{Client, ResourceExt};
 use kuryr_api::{ClaimKind, KuryrPool, KuryrPoolPort, KuryrPort};
 use kuryr_core::names;
@@ -100,11 +101,11 @@ pub fn queues() -> (Queues, Inboxes) {
 
 /// New caches, and the watches that fill them.
 pub fn caches(client: &Client, metrics: &Metrics, events: &Events, watch_seconds: u32) -> (Caches, Feeds) {
-    let (pods, pod_feed) = cache(client, metrics, events, Some(PODS), prune_pod);
+    let (pods, pod_feed) = cache(client, metrics, events, Some(PODS), prune_owned);
     let (nodes, node_feed) = cache(client, metrics, events, None, prune_node);
-    let (ports, port_feed) = cache(client, metrics, events, None, |_| {});
-    let (pool_ports, pool_port_feed) = cache(client, metrics, events, None, |_| {});
-    let (pools, pool_feed) = cache(client, metrics, events, None, |_| {});
+    let (ports, port_feed) = cache(client, metrics, events, None, prune_owned);
+    let (pool_ports, pool_port_feed) = cache(client, metrics, events, None, prune);
+    let (pools, pool_feed) = cache(client, metrics, events, None, prune);
     let feeds = Feeds {
         pods: pod_feed.lasting(watch_seconds),
         nodes: node_feed.lasting(watch_seconds),
@@ -115,23 +116,21 @@ pub fn caches(client: &Client, metrics: &Metrics, events: &Events, watch_seconds
     (Caches { pods, nodes, ports, pool_ports, pools }, feeds)
 }
 
-/// Keeps what decisions read of a pod: who it is, where it is, whether it has ended.
-fn prune_pod(pod: &mut Pod) {
-    pod.annotations_mut().clear();
-    pod.labels_mut().clear();
-    pod.metadata.owner_references = None;
-    pod.spec = pod.spec.take().map(|spec| PodSpec {
-        node_name: spec.node_name,
-        host_network: spec.host_network,
-        ..PodSpec::default()
-    });
-    pod.status = pod.status.take().map(|status| PodStatus { phase: status.phase, ..PodStatus::default() });
+/// Drops what no decision reads: a user may have written much there.
+fn prune<K: Kind>(object: &mut K) {
+    object.annotations_mut().clear();
+    object.labels_mut().clear();
+}
+
+/// As [`prune`]; nor does any decision read whose the object is.
+fn prune_owned<K: Kind>(object: &mut K) {
+    prune(object);
+    object.meta_mut().owner_references = None;
 }
 
 /// Keeps what decisions read of a node: who it is, whether it takes new pods, and whether it is ready.
 fn prune_node(node: &mut Node) {
-    node.annotations_mut().clear();
-    node.labels_mut().clear();
+    prune(node);
     node.spec = node.spec.take().map(|spec| NodeSpec { taints: spec.taints, ..NodeSpec::default() });
     let ready = |condition: &NodeCondition| condition.type_ == "Ready";
     node.status = node.status.take().map(|status| NodeStatus {

@@ -1,7 +1,7 @@
 //! What is to be there: the pod's KuryrPort.
 
-use super::needs_port;
-use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use super::{Pod, needs_port};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{ResourceExt, core::ObjectMeta};
 use kuryr_api::{InterfaceRequest, KuryrPort, KuryrPortSpec};
 use kuryr_core::names;
@@ -11,7 +11,7 @@ const FIRST_INTERFACE: &str = "eth0";
 
 /// The KuryrPort that the pod is to get. What it has already goes only with the pod itself.
 pub fn desire(pod: &Pod) -> Option<KuryrPort> {
-    let node = pod.spec.as_ref()?.node_name.clone()?;
+    let node = pod.spec.node_name.clone()?;
     let (name, uid) = (pod.name_any(), pod.uid()?);
     // A pod that is being deleted and never got a port won't start any more.
     if !needs_port(pod) || pod.metadata.deletion_timestamp.is_some() {

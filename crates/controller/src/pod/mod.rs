@@ -5,9 +5,11 @@
 
 mod act;
 mod desire;
+mod object;
 mod observe;
 mod plan;
 
+pub use object::Pod;
 pub use observe::needs_port;
 
 use crate::{
@@ -15,7 +17,6 @@ use crate::{
     error::Error,
     runtime::queue::{Next, Reconciler},
 };
-use k8s_openapi::api::core::v1::Pod;
 use std::sync::Arc;
 
 /// The reconciler of pods.

@@ -1,7 +1,7 @@
 //! What is there: the pod's KuryrPort, from the cache.
 
+use super::Pod;
 use crate::context::Context;
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kuryr_core::{names, pod::PodFacts};
 
@@ -21,11 +21,10 @@ pub fn observe(context: &Context, pod: &Pod) -> Observed {
 /// Whether the pod has a KuryrPort when all is done.
 #[must_use]
 pub fn needs_port(pod: &Pod) -> bool {
-    let spec = pod.spec.as_ref();
     let facts = PodFacts {
-        node: spec.and_then(|spec| spec.node_name.as_deref()),
-        host_network: spec.and_then(|spec| spec.host_network).unwrap_or(false),
-        phase: pod.status.as_ref().and_then(|status| status.phase.as_deref()),
+        node: pod.spec.node_name.as_deref(),
+        host_network: pod.spec.host_network,
+        phase: pod.status.phase.as_deref(),
     };
     facts.needs_port()
 }

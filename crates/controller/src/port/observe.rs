@@ -1,9 +1,15 @@
 //! What is there of a claim: its pod, its node, the ports that it has claimed, and those that it could claim.
 
 use super::fit;
-use crate::{context::Context, error::Error, networks::Defaults, pod, runtime::apply};
+use crate::{
+    context::Context,
+    error::Error,
+    networks::Defaults,
+    pod::{self, Pod},
+    runtime::apply,
+};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use kube::{Api, ResourceExt};
 use kuryr_api::{ClaimKind, ClaimRef, KuryrPoolPort, KuryrPort, conditions};
 use kuryr_core::{
@@ -156,7 +162,7 @@ async fn pod_lives(context: &Context, port: &KuryrPort) -> Result<bool, Error> {
 fn is_claim_of(port: &KuryrPort, pod: &Pod) -> bool {
     let spec = &port.spec;
     pod.uid().as_deref() == Some(&spec.pod_uid)
-        && pod.spec.as_ref().and_then(|pod| pod.node_name.as_deref()) == Some(&spec.node_name)
+        && pod.spec.node_name.as_deref() == Some(&spec.node_name)
         && port.name_any() == names::kuryr_port(&spec.pod_name, &spec.pod_uid)
 }
 

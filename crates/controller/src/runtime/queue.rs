@@ -10,7 +10,7 @@ use super::{
 use crate::error::Error;
 use futures::{StreamExt, channel::mpsc};
 use kube::{
-    Resource,
+    Resource, ResourceExt,
     runtime::{
         controller::{Action, Config, Error as ApplierError, applier},
         reflector::ObjectRef,
@@ -20,6 +20,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     convert::Infallible,
     future::Future,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -29,8 +30,11 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// A converged object is looked at again after this time, plus up to as much again.
-const RESYNC: Duration = Duration::from_secs(600);
+/// Converged objects are looked over again within this time, whatever may have been missed, a part of them at a time.
+const RESYNC: Duration = Duration::from_secs(900);
+
+/// In so many parts. One timer for all of a part: with one each, kube's scheduler holds the name of every converged object.
+const RESYNC_PARTS: u32 = 45;
 
 /// What a reconcile came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,6 +176,18 @@ impl<K: Kind> Queue<K> {
         }
     }
 
+    /// Has all objects looked over, again and again, as long as this is polled.
+    async fn look_over_all(&self, cache: &Cache<K>) {
+        let pause = RESYNC / RESYNC_PARTS;
+        let mut ticks = tokio::time::interval_at(Instant::now() + pause, pause);
+        for part in (0..RESYNC_PARTS).cycle() {
+            ticks.tick().await;
+            for object in cache.all().iter().filter(|object| part_of(&***object) == part) {
+                self.look_over(object.meta().namespace.as_deref(), &object.name_any());
+            }
+        }
+    }
+
     /// Number of objects that wait to be looked at.
     #[must_use]
     pub fn depth(&self) -> usize {
@@ -227,11 +243,12 @@ pub async fn work<R: Reconciler>(
     };
     let config = Config::default().concurrency(concurrency);
     let results = applier(reconcile, policy, Arc::new(()), cache.store(), requests, config);
-    let (mut results, mut backlog) = (std::pin::pin!(results), std::pin::pin!(queue.work_off(concurrency)));
+    let beside = async { tokio::join!(queue.work_off(concurrency), queue.look_over_all(&cache)) };
+    let (mut results, mut beside) = (std::pin::pin!(results), std::pin::pin!(beside));
     loop {
         let result = tokio::select! {
             result = results.next() => result,
-            () = &mut backlog => continue,
+            _ = &mut beside => continue,
         };
         let Some(result) = result else { return };
         if let Err(ApplierError::ObjectNotFound(reference)) = result {
@@ -270,16 +287,23 @@ async fn reconcile_once<R: Reconciler>(
                 Next::Later => queue.look_over(reference.namespace.as_deref(), &reference.name),
                 Next::Converged | Next::After(_) => runtime.retries.forget(&name),
             }
-            Ok(Action::requeue(match next {
-                Next::Converged | Next::Later => RESYNC.mul_f64(1.0 + fastrand::f64()),
-                Next::After(wait) | Next::NotYet(wait) => wait,
-            }))
+            Ok(match next {
+                Next::Converged | Next::Later => Action::await_change(),
+                Next::After(wait) | Next::NotYet(wait) => Action::requeue(wait),
+            })
         }
         Err(error) => {
             tracing::warn!(object = name, class = error.class().as_str(), %error, "reconcile failed");
             Err(error)
         }
     }
+}
+
+/// In which part of the objects this one is looked over.
+fn part_of<K: Kind>(object: &K) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    object.meta().uid.hash(&mut hasher);
+    u32::try_from(hasher.finish() % u64::from(RESYNC_PARTS)).unwrap_or_default()
 }
 
 /// How an object is called in logs, metrics and the table of failures: `Kind/namespace/name`.

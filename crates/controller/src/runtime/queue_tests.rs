@@ -138,6 +138,28 @@ async fn what_nobody_waits_for_leaves_places_however_much_of_it_there_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_converged_is_looked_over_again_in_parts() {
+    let (runtime, (queue, inbox)) = (runtime(), Queue::new());
+    let shutdown = runtime.shutdown.clone();
+    let all = || (0..450).map(|i| format!("p{i}"));
+    let pools = filled(all(), &runtime).await;
+    queue.open();
+    let slow = Slow::new(queue.clone());
+    let working = tokio::spawn(work(slow.clone(), pools, queue.clone(), inbox, 4, runtime));
+    tokio::time::sleep(RESYNC / 2).await;
+    let half = slow.order.lock().unwrap().len();
+    assert!((150..300).contains(&half), "evenly: {half}");
+    tokio::time::sleep(RESYNC / 2 + Duration::from_secs(1)).await;
+    let mut order = slow.order.lock().unwrap().clone();
+    assert_eq!(order.len(), 450);
+    order.sort();
+    order.dedup();
+    assert_eq!(order.len(), 450, "each of them once");
+    shutdown.cancel();
+    working.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_object_in_the_backlog_that_changes_is_looked_at_once() {
     let (queue, mut inbox) = Queue::<KuryrPool>::new();
     queue.open();

@@ -202,3 +202,25 @@ fn one_malformed_object_stops_nothing_else() {
         controller.stop().await;
     });
 }
+
+#[test]
+fn what_was_malformed_before_a_controller_led_is_told_when_it_does() {
+    in_world(|world| async move {
+        let controller = world.start();
+        let port = world.allocated(&world.create_pod("web", false).await).await;
+        controller.stop().await;
+        world.views.spoil(&port.name_any());
+        let controller = world.start();
+        let events = Api::<Event>::namespaced(world.client.clone(), &world.name);
+        eventually("an Event says that it can't be read", || async {
+            let events = events.list(&ListParams::default()).await.unwrap();
+            let is_it = |event: &Event| {
+                let about = event.regarding.as_ref().and_then(|object| object.name.as_deref());
+                about == Some(&port.name_any()) && event.reason.as_deref() == Some("Malformed")
+            };
+            events.iter().any(is_it).then_some(())
+        })
+        .await;
+        controller.stop().await;
+    });
+}
