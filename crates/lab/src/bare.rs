@@ -42,13 +42,16 @@ impl BareApiServer {
     /// # Errors
     /// When a program is missing or ends, or without the rights of root.
     pub fn start() -> Result<Self> {
-        let apiserver = Artefacts::at(&Directories::from_env().cache)?.kubernetes("kube-apiserver");
-        if !apiserver.is_file() {
-            bail!("{} doesn't exist: `cargo xtask lab up` installs it", apiserver.display());
+        let artefacts = Artefacts::at(&Directories::from_env().cache)?;
+        let (etcd, apiserver) = (artefacts.etcd(), artefacts.kubernetes("kube-apiserver"));
+        for program in [&etcd, &apiserver] {
+            if !program.is_file() {
+                bail!("{} doesn't exist: `cargo xtask lab up` installs it", program.display());
+            }
         }
         let (sender, started) = mpsc::channel();
         // The servers are told to die with the thread that has started them, and namespaces are a thread's.
-        thread::spawn(move || match serve(&apiserver) {
+        thread::spawn(move || match serve(&etcd, &apiserver) {
             Ok((netns, children)) => {
                 // Nobody listens any more when the process ends.
                 let _ = sender.send(Ok(netns));
@@ -84,7 +87,7 @@ impl BareApiServer {
 }
 
 /// Starts the servers from this thread, in namespaces that are this thread's alone.
-fn serve(apiserver: &Path) -> Result<(File, Vec<Child>)> {
+fn serve(etcd: &Path, apiserver: &Path) -> Result<(File, Vec<Child>)> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context("making namespaces: root is needed")?;
     let no_path = None::<&str>;
     mount(no_path, "/", no_path, MsFlags::MS_REC | MsFlags::MS_PRIVATE, no_path)
@@ -97,7 +100,7 @@ fn serve(apiserver: &Path) -> Result<(File, Vec<Child>)> {
     write(&file("accounts.key"), &key.serialize_pem())?;
     write(&file("accounts.pub"), &key.public_key_pem())?;
     write(&file("tokens.csv"), &format!("{TOKEN},admin,admin,system:masters\n"))?;
-    let etcd = spawn(Path::new("etcd"), &[format!("--data-dir={}", file("etcd")), "--unsafe-no-fsync".to_owned()])?;
+    let etcd = spawn(etcd, &[format!("--data-dir={}", file("etcd")), "--unsafe-no-fsync".to_owned()])?;
     let arguments = [
         "--etcd-servers=http://127.0.0.1:2379".to_owned(),
         "--bind-address=127.0.0.1".to_owned(),

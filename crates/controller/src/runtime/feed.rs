@@ -2,11 +2,14 @@
 
 use super::{Kind, cache::Shared, health::Health, metrics::Metrics};
 use crate::error::kubernetes_reason;
-use futures::StreamExt;
+use futures::{StreamExt, stream::BoxStream};
 use kube::{
     Api, Client,
     core::DeserializeGuard,
-    runtime::{WatchStreamExt, watcher},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Config, watcher},
+    },
 };
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +19,9 @@ pub const DEFAULT_WATCH_SECONDS: u32 = 50;
 
 /// How often an idle feed says that it is alive.
 const TICK: Duration = Duration::from_secs(5);
+
+/// What a watch brings.
+type Events<K> = BoxStream<'static, watcher::Result<watcher::Event<DeserializeGuard<K>>>>;
 
 /// Called for every change of an object, in the order of the changes; the flag says that the object is gone. It must not write to the
 /// same cache.
@@ -57,18 +63,18 @@ impl<K: Kind> Feed<K> {
     /// Watches until `shutdown`.
     pub async fn run(mut self, health: Health, shutdown: CancellationToken) {
         let kind = K::kind(&()).into_owned();
-        let mut config = watcher::Config::default().timeout(self.watch_seconds);
-        if let Some(fields) = self.fields {
-            config = config.fields(fields);
-        }
-        let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
-        let mut events = watcher(api, config).default_backoff().boxed();
+        // From the API server's cache, and one object at a time: pages of a list are read from etcd.
+        let mut events = self.events(Config::streaming_lists);
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 event = events.next() => match event {
                     Some(Ok(event)) => self.watched(event),
+                    Some(Err(error)) if refuses_to_stream(&error) => {
+                        tracing::info!(kind, "the API server doesn't stream lists, they are read in pages");
+                        events = self.events(|config| config);
+                    }
                     Some(Err(error)) => self.failed(&kind, &error),
                     None => return,
                 },
@@ -76,6 +82,15 @@ impl<K: Kind> Feed<K> {
             }
             health.alive(&kind);
         }
+    }
+
+    /// What the API server says of the kind: first what there is, then each change.
+    fn events(&self, list: fn(Config) -> Config) -> Events<K> {
+        let mut config = list(Config::default().timeout(self.watch_seconds));
+        if let Some(fields) = self.fields {
+            config = config.fields(fields);
+        }
+        watcher(Api::all(self.client.clone()), config).default_backoff().boxed()
     }
 
     pub(super) fn watched(&mut self, event: watcher::Event<DeserializeGuard<K>>) {
@@ -100,4 +115,9 @@ impl<K: Kind> Feed<K> {
             self.trouble = reason;
         }
     }
+}
+
+/// Whether the API server is one that lists only in pages: its feature WatchList is off (beta, and on, since Kubernetes 1.34).
+fn refuses_to_stream(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 422)
 }

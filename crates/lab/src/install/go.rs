@@ -1,4 +1,4 @@
-//! Programs built from Go modules: Kubernetes, CoreDNS, the CNI reference plugins.
+//! Programs built from Go modules: Kubernetes, etcd, CoreDNS, the CNI reference plugins.
 //!
 //! Each is built in a small module of its own that requires the wanted version, so that the module proxy and the
 //! checksum database are the only sources, and Go's minimal version selection makes the result the same everywhere.
@@ -83,6 +83,19 @@ pub fn coredns(dir: &Path, log: &Path, report: &Report) -> Result<()> {
     module.write("main.go", COREDNS_MAIN)?;
     let flags = format!("-X github.com/coredns/coredns/coremain.GitCommit={version}");
     module.build(&dir.join("coredns"), ".", &flags, "CoreDNS")?;
+    module.remove()
+}
+
+/// Builds etcd into `dir`. Debian's is too old for an API server to serve lists from its cache.
+///
+/// # Errors
+/// As [`kubernetes`].
+pub fn etcd(dir: &Path, log: &Path, report: &Report) -> Result<()> {
+    let package = "go.etcd.io/etcd/server/v3";
+    report.note("compiling");
+    let module = Build::new(dir, "etcd", log)?;
+    module.write("go.mod", &module_of("etcd", &[(package, &Versions::get()?.go.etcd)]))?;
+    module.build(&dir.join("etcd"), package, "", "etcd")?;
     module.remove()
 }
 

@@ -1,7 +1,7 @@
 //! Gets everything that the lab runs, from nothing, into the versioned cache.
 //!
-//! Debian packages come from apt, the OpenStack services from the Python index, Kubernetes, CoreDNS and the CNI plugins
-//! from the Go module proxy, Kuryr from this work tree; the clients verify the checksums. `versions.toml` holds all
+//! Debian packages come from apt, the OpenStack services from the Python index, Kubernetes, etcd, CoreDNS and the CNI
+//! plugins from the Go module proxy, Kuryr from this work tree; the clients verify the checksums. `versions.toml` holds all
 //! versions. What is there already is left alone; an interrupted step is done again.
 
 mod cache;
@@ -34,6 +34,7 @@ pub struct Artefacts {
     original: Artefact,
     kubernetes: Artefact,
     coredns: Artefact,
+    etcd: Artefact,
     cni: Artefact,
     image: Artefact,
 }
@@ -55,6 +56,7 @@ impl Artefacts {
             original: Artefact::new(cache, "original", &[interpreter, &originals, ORIGINAL_CONSTRAINTS]),
             kubernetes: Artefact::new(cache, &format!("kubernetes-{}", go.kubernetes), &[&go.kubernetes, recipe]),
             coredns: Artefact::new(cache, &format!("coredns-{}", go.coredns), &[&go.coredns, recipe]),
+            etcd: Artefact::new(cache, &format!("etcd-{}", go.etcd), &[&go.etcd, recipe]),
             cni: Artefact::new(cache, &format!("cni-{}", go.cni_plugins), &[&go.cni_plugins, &go.cni, recipe]),
             image: Artefact::new(cache, "image", &[&go.kubernetes, recipe, image::RECIPE]),
         })
@@ -78,6 +80,11 @@ impl Artefacts {
     /// CoreDNS.
     pub fn coredns(&self) -> PathBuf {
         self.coredns.dir().join("coredns")
+    }
+
+    /// etcd, the store of Kubernetes.
+    pub fn etcd(&self) -> PathBuf {
+        self.etcd.dir().join("etcd")
     }
 
     /// A CNI reference plugin, `loopback`, `bridge` or `host-local`; or `cnitool`.
@@ -178,6 +185,7 @@ fn steps(artefacts: &Artefacts) -> Result<Vec<Step>> {
         ),
         made("Kubernetes", &[], Kind::Heavy, &artefacts.kubernetes, &go.kubernetes, log("kubernetes"), go::kubernetes),
         made("CoreDNS", &[], Kind::Heavy, &artefacts.coredns, &go.coredns, log("coredns"), go::coredns),
+        made("etcd", &[], Kind::Heavy, &artefacts.etcd, &go.etcd, log("etcd"), go::etcd),
         made("CNI plugins", &[], Kind::Heavy, &artefacts.cni, &go.cni_plugins, log("cni"), go::cni),
         made(
             "pod image",

@@ -53,6 +53,8 @@ pub struct Go {
     pub kubernetes: String,
     /// `github.com/coredns/coredns`.
     pub coredns: String,
+    /// `go.etcd.io/etcd/server/v3`.
+    pub etcd: String,
     /// `github.com/containernetworking/cni`, for cnitool.
     pub cni: String,
     /// `github.com/containernetworking/plugins`.
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn go_modules_have_semantic_versions() {
         let go = &Versions::get().unwrap().go;
-        for version in [&go.kubernetes, &go.coredns, &go.cni, &go.cni_plugins] {
+        for version in [&go.kubernetes, &go.coredns, &go.etcd, &go.cni, &go.cni_plugins] {
             let parts: Vec<&str> = version.strip_prefix('v').unwrap().split('.').collect();
             assert_eq!(parts.len(), 3, "{version}");
             assert!(parts.iter().all(|part| part.parse::<u32>().is_ok()), "{version}");

@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 
-use crate::engine::{CONTROL, Component, Lab, Program, probe};
+use crate::{
+    engine::{CONTROL, Component, Lab, Program, probe},
+    install::Artefacts,
+};
 
 /// The address for clients, inside the control namespace.
 pub const URL: &str = "http://127.0.0.1:2379";
@@ -21,7 +24,7 @@ impl Component for Etcd {
     }
 
     fn program(&self, lab: &Lab) -> Result<Option<Program>> {
-        let program = Program::new("etcd")
+        let program = Program::new(Artefacts::at(lab.cache())?.etcd())
             .arg(format!("--data-dir={}", lab.state().join("etcd").display()))
             .arg(format!("--listen-client-urls={URL}"))
             .arg(format!("--advertise-client-urls={URL}"))

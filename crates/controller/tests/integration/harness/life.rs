@@ -145,10 +145,11 @@ impl Life {
         let _ = self.0.silent.subscribe().wait_for(|silent| !silent).await;
     }
 
-    /// A list or a watch is begun.
-    pub fn looks(&self, watches: bool) {
-        let looks = &mut self.0.state.lock().unwrap().looks;
-        *(if watches { &mut looks.1 } else { &mut looks.0 }) += 1;
+    /// A list is begun, or a watch, or a list that goes on as a watch.
+    pub fn looks(&self, lists: bool, watches: bool) {
+        let (all_lists, all_watches) = &mut self.0.state.lock().unwrap().looks;
+        *all_lists += usize::from(lists);
+        *all_watches += usize::from(watches);
     }
 
     /// How many lists and how many watches were begun.

@@ -11,6 +11,9 @@ use http::{Method, Request, Response, Uri};
 use kube::{Client, client::Body};
 use serde_json::Value;
 
+/// What an API server says whose feature WatchList is off.
+const NO_STREAMS: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled","reason":"Invalid","code":422}"#;
+
 /// The way of one controller to the API server.
 #[derive(Clone)]
 pub struct Wire {
@@ -37,9 +40,14 @@ impl Wire {
         if request.method() != Method::GET || target.name.is_some() || target.resource == "events" {
             return self.request(inner, request, &target).await;
         }
-        let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        let query = request.uri().query().unwrap_or_default();
+        let (watches, streams) = (query.contains("watch=true"), query.contains("sendInitialEvents=true"));
+        if streams && self.views.version(&target.resource).is_some() {
+            // An older state can't be streamed: this is an API server that lists only in pages.
+            return Ok(Response::builder().status(422).body(Answer::from(NO_STREAMS))?);
+        }
         *request.uri_mut() = self.scoped(request.uri(), &target, watches)?;
-        self.life.looks(watches);
+        self.life.looks(streams || !watches, watches);
         let response = inner.send(request).await?;
         let (world, by_name) = (self.world.clone(), !target.is_in_namespace());
         let is_ours = move |name: &str| !by_name || name.starts_with(&world);
