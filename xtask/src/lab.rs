@@ -176,7 +176,12 @@ pub fn up(nodes: u32, with_kuryr: bool) -> Result<()> {
 fn up_with(options: Options, with_kuryr: bool) -> Result<()> {
     let (begin, nodes) = (Instant::now(), options.nodes);
     engine::preflight::check_root()?;
-    let lab = Lab::create(options)?;
+    let mut lab = Lab::create(options.clone())?;
+    if kubernetes::is_of_another_version(&lab)? {
+        println!("The kept state is of another version of etcd: beginning with new databases");
+        down(true)?;
+        lab = Lab::create(options)?;
+    }
     println!("Installing what is missing");
     install::install(lab.cache(), with_kuryr)?;
     // Not earlier: it takes tools that have just been installed.

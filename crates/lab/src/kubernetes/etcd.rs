@@ -1,6 +1,11 @@
 //! etcd, the store of the API server.
 
-use anyhow::Result;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
 
 use crate::{
     engine::{CONTROL, Component, Lab, Program, probe},
@@ -14,6 +19,24 @@ const PEER_URL: &str = "http://127.0.0.1:2380";
 /// etcd.
 pub struct Etcd;
 
+/// The data of this etcd: its directory has the name of what was built, as another version may not be able to read it.
+fn data(lab: &Lab) -> Result<PathBuf> {
+    let program = Artefacts::at(lab.cache())?.etcd();
+    let name = program.parent().and_then(Path::file_name).context("the folder of etcd has no name")?;
+    Ok(lab.state().join(name))
+}
+
+/// Whether the kept state has a store of another etcd. Without it the other databases are about a cluster that is no more.
+///
+/// # Errors
+/// When the state can't be read.
+pub fn is_of_another_version(lab: &Lab) -> Result<bool> {
+    let ours = data(lab)?;
+    let state = fs::read_dir(lab.state()).with_context(|| format!("reading {}", lab.state().display()))?;
+    let stores = state.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"etcd"));
+    Ok(stores.into_iter().any(|entry| entry.path() != ours))
+}
+
 impl Component for Etcd {
     fn name(&self) -> String {
         "etcd".into()
@@ -25,7 +48,7 @@ impl Component for Etcd {
 
     fn program(&self, lab: &Lab) -> Result<Option<Program>> {
         let program = Program::new(Artefacts::at(lab.cache())?.etcd())
-            .arg(format!("--data-dir={}", lab.state().join("etcd").display()))
+            .arg(format!("--data-dir={}", data(lab)?.display()))
             .arg(format!("--listen-client-urls={URL}"))
             .arg(format!("--advertise-client-urls={URL}"))
             .arg(format!("--listen-peer-urls={PEER_URL}"))
