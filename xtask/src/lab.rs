@@ -177,7 +177,7 @@ fn up_with(options: Options, with_kuryr: bool) -> Result<()> {
     let (begin, nodes) = (Instant::now(), options.nodes);
     engine::preflight::check_root()?;
     let mut lab = Lab::create(options.clone())?;
-    if kubernetes::is_of_another_version(&lab)? {
+    if kubernetes::store_is_of_another_etcd(&lab)? {
         println!("The kept state is of another version of etcd: beginning with new databases");
         down(true)?;
         lab = Lab::create(options)?;

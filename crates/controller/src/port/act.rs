@@ -37,14 +37,10 @@ pub async fn act(context: &Context, seen: &Observed, plan: Vec<Step>) -> Result<
     for step in plan {
         match step {
             Step::Claim { free, claim, groups, otherwise } => {
-                match claim_first(context, &free, &claim, &groups).await? {
-                    Some((port, how)) => {
-                        // Who gives up a port that is slow to come was counted when it asked for that.
-                        if otherwise.is_some() {
-                            context.demanded(&port, how);
-                        }
-                        claimed.push(port);
-                    }
+                // Who gives up a port that is slow to come was counted when it asked for that.
+                let counts = otherwise.is_some();
+                match claim_first(context, &free, &claim, &groups, counts).await? {
+                    Some(port) => claimed.push(port),
                     // Others were quicker.
                     None => {
                         if let Some(miss) = otherwise
@@ -73,19 +69,7 @@ pub async fn act(context: &Context, seen: &Observed, plan: Vec<Step>) -> Result<
                 next = Next::After(CHANGED);
             }
             Step::DeletePort => {
-                context.seen.take(&seen.port.spec.pod_uid);
-                let why = if seen.pod_lives { "its port is gone" } else { "its pod is gone" };
-                tracing::info!(port = apply::described(&*seen.port), why, "deleting the KuryrPort");
-                let api = api(context, &seen.port);
-                // The claim of a living pod goes only as it was seen: its node may have connected it meanwhile.
-                let deleted = match seen.pod_lives {
-                    true => apply::delete_unchanged(&api, &*seen.port).await?,
-                    false => apply::delete(&api, &*seen.port).await?,
-                };
-                match deleted {
-                    Some(deleting) => context.ports.wrote(deleting),
-                    None => gone(context, &seen.port),
-                }
+                delete(context, seen).await?;
                 if seen.pod_lives {
                     // Nothing is to be told of a claim that goes.
                     next = Next::After(CHANGED);
@@ -99,6 +83,24 @@ pub async fn act(context: &Context, seen: &Observed, plan: Vec<Step>) -> Result<
         }
     }
     Ok(Acted { next, claimed })
+}
+
+/// Deletes the claim.
+async fn delete(context: &Context, seen: &Observed) -> Result<(), Error> {
+    context.seen.take(&seen.port.spec.pod_uid);
+    let why = if seen.pod_lives { "its port is gone" } else { "its pod is gone" };
+    tracing::info!(port = apply::described(&*seen.port), why, "deleting the KuryrPort");
+    let api = api(context, &seen.port);
+    // The claim of a living pod goes only as it was seen: its node may have connected it meanwhile.
+    let deleted = match seen.pod_lives {
+        true => apply::delete_unchanged(&api, &*seen.port).await?,
+        false => apply::delete(&api, &*seen.port).await?,
+    };
+    match deleted {
+        Some(deleting) => context.ports.wrote(deleting),
+        None => gone(context, &seen.port),
+    }
+    Ok(())
 }
 
 /// The address is released although nobody has said that its interface is gone.
@@ -118,13 +120,14 @@ async fn tell_release(context: &Context, port: &KuryrPort, why: Why) {
 }
 
 /// Claims the first of the free ports that is still free. The write says which state of the port it was decided on: of two that
-/// claim a port in the same moment one is refused (promise P2).
+/// claim a port in the same moment one is refused (promise P2). `counts`: it is the claim's first demand.
 async fn claim_first(
     context: &Context,
     free: &[Arc<KuryrPoolPort>],
     claim: &ClaimRef,
     groups: &[String],
-) -> Result<Option<(KuryrPoolPort, Claimed)>, Error> {
+    counts: bool,
+) -> Result<Option<KuryrPoolPort>, Error> {
     for port in free {
         let Some(_reserved) = context.inventory.reserve(&port.name_any()) else { continue };
         let how = if port.spec.released_at.is_some() { Claimed::Recycled } else { Claimed::Hit };
@@ -133,8 +136,11 @@ async fn claim_first(
             Ok(changed) => {
                 // Before the reservation ends: the next one must see that the port is taken.
                 context.pool_ports.wrote(changed.clone());
+                if counts {
+                    context.demanded(&changed, how);
+                }
                 tracing::info!(object = apply::described(&changed), claim = claim.name, "free port claimed");
-                return Ok(Some((changed, how)));
+                return Ok(Some(changed));
             }
             Err(error) if error.is_stale() => {}
             Err(error) => return Err(error),

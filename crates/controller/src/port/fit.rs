@@ -99,6 +99,10 @@ mod tests {
             ("of another network", port("x", |o| o["spec"]["networkId"] = json!("other"))),
             ("of other subnets", port("x", |o| o["spec"]["subnetIds"] = json!(["four", "six"]))),
             ("hot", port("x", |o| o["spec"]["releasedAt"] = json!("2026-11-23T11:59:55Z"))),
+            (
+                "perhaps hot: whole seconds may hide most of one",
+                port("x", |o| o["spec"]["releasedAt"] = json!("2026-11-23T11:59:50Z")),
+            ),
             ("closed a moment ago", port("x", |o| o["status"]["regroupedAt"] = json!("2026-11-23T11:59:55Z"))),
             (
                 "closed a moment ago, long after its release",

@@ -136,3 +136,16 @@ async fn pass_on(context: &Context, port: &KuryrPort, said: &HashMap<String, Por
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_no_longer_waits_is_forgotten_by_a_standby_too() {
+        let waiting = Waiting::default();
+        waiting.note(Some("shop"), "web", true);
+        waiting.note(Some("shop"), "web", false);
+        assert!(waiting.claims.lock().unwrap().is_empty());
+    }
+}

@@ -30,7 +30,7 @@ fn data(lab: &Lab) -> Result<PathBuf> {
 ///
 /// # Errors
 /// When the state can't be read.
-pub fn is_of_another_version(lab: &Lab) -> Result<bool> {
+pub fn store_is_of_another_etcd(lab: &Lab) -> Result<bool> {
     let ours = data(lab)?;
     let state = fs::read_dir(lab.state()).with_context(|| format!("reading {}", lab.state().display()))?;
     let stores = state.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"etcd"));

@@ -26,7 +26,7 @@ use crate::{
 
 pub use cni::NodeNetwork;
 pub(crate) use cni::use_network;
-pub use etcd::is_of_another_version;
+pub use etcd::store_is_of_another_etcd;
 pub use kubeconfig::{kubeconfig, kubeconfig_of};
 pub(crate) use kubectl::apply_text;
 pub use kubectl::{apply, kubectl};
