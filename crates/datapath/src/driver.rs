@@ -11,8 +11,8 @@ pub trait Driver: Send + Sync {
     /// [`Driver::wait_ready`] says when packets pass.
     ///
     /// An interface of the same sandbox and name is replaced, and so is any other interface with the same Neutron port:
-    /// it belongs to an earlier sandbox whose DEL was lost. A port that is held is adopted: its interface is only moved and
-    /// configured, and the dataplane has its flows already.
+    /// it belongs to an earlier sandbox whose DEL was lost. A port that is held is adopted: the pod's device is made on what is
+    /// there, and the dataplane has its flows already.
     ///
     /// # Errors
     /// When any step fails. All that was made is then removed again before the call returns. When the future is dropped,
@@ -25,8 +25,8 @@ pub trait Driver: Send + Sync {
     /// When something could not be removed. It stays on record, among [`Driver::attachments`].
     fn unplug<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>>;
 
-    /// As [`Driver::unplug`], but the port stays connected, and held, by a new interface that no pod has seen: whatever the
-    /// pod did to the old one is gone with it. Where that can't be done, it is unplugged.
+    /// As [`Driver::unplug`], but the port stays connected, and held, by what no pod has seen: whatever the pod did to its
+    /// interface is gone with that. Where that can't be done, it is unplugged.
     ///
     /// # Errors
     /// As [`Driver::unplug`].
@@ -109,8 +109,8 @@ pub enum StaleReason {
     NoPort,
     /// A port on the bridge whose device is gone.
     NoDevice,
-    /// The sandbox's network namespace is gone.
+    /// The sandbox's network namespace is gone, and its interface with it.
     NoNamespace,
-    /// A held port whose other end isn't where it waits for a pod: it was taken by an ADD that ended in the middle.
+    /// A held port whose other end doesn't wait for a pod: it was taken by an ADD that ended in the middle.
     NotWaiting,
 }

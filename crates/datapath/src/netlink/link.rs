@@ -4,11 +4,14 @@ use super::{Error, Netlink, Request};
 use crate::netns::Namespace;
 use kuryr_core::net::MacAddress;
 use rtnetlink::{
-    LinkMessageBuilder, LinkUnspec, LinkVeth,
+    LinkMacVlan, LinkMessageBuilder, LinkUnspec, LinkVeth,
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
     packet_route::{
         RouteNetlinkMessage,
-        link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage},
+        link::{
+            AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage,
+            MacVlanMode,
+        },
     },
 };
 
@@ -25,17 +28,24 @@ pub struct Link {
     pub mtu: u32,
     /// Whether it is set up (`IFF_UP`); it may lack a carrier.
     pub up: bool,
+    /// Index of the device that it stands on, if it is one of such a kind; in the namespace of that device.
+    pub lower: Option<u32>,
+    /// Whether somebody has it take all frames, as a macvlan in the mode `passthru` does that stands on it and is up.
+    pub promiscuous: bool,
 }
 
 impl From<LinkMessage> for Link {
     fn from(message: LinkMessage) -> Self {
         let up = message.header.flags.contains(LinkFlags::Up);
-        let mut link = Self { index: message.header.index, name: String::new(), mac: None, mtu: 0, up };
+        let index = message.header.index;
+        let mut link = Self { index, name: String::new(), mac: None, mtu: 0, up, lower: None, promiscuous: false };
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name = name,
                 LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok().map(MacAddress),
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::Link(index) => link.lower = Some(index),
+                LinkAttribute::Promiscuity(count) => link.promiscuous = count > 0,
                 _ => {}
             }
         }
@@ -92,14 +102,19 @@ pub fn set_down(name: &str) -> Request {
     Request { what: format!("setting `{name}` down"), payload: RouteNetlinkMessage::SetLink(message), flags: 0 }
 }
 
-/// Moves a device to another namespace, which must stay open until the request is answered, under another name. It arrives
-/// down. The kernel takes some 15 ms for it, with the lock held that every other change of any device needs.
+/// Makes a macvlan device in the namespace `to`, which must stay open until the request is answered, on a device of the
+/// socket's own namespace. It has that one for itself (mode `passthru`), with its MAC address and MTU, and is left down.
+///
+/// The kernel makes it where it is to be, in less than a millisecond. To move a device takes some 18 ms, with the lock held
+/// that every other change of any device needs (`dev_change_net_namespace`, `rcu_barrier`).
 #[must_use]
-pub fn move_link(link: &Link, to: &Namespace, name: &str) -> Request {
-    let message = LinkMessageBuilder::<LinkUnspec>::new().index(link.index).name(name.to_owned());
-    let what = format!("moving `{}` to network namespace {to} as `{name}`", link.name);
-    let message = message.setns_by_fd(to.as_raw_fd()).build();
-    Request { what, payload: RouteNetlinkMessage::SetLink(message), flags: 0 }
+pub fn create_macvlan(lower: &Link, to: &Namespace, name: &str) -> Request {
+    let message = LinkMacVlan::new(name, lower.index, MacVlanMode::Passthrough).setns_by_fd(to.as_raw_fd()).build();
+    Request {
+        what: format!("creating macvlan `{name}` in {to} on `{}`", lower.name),
+        payload: RouteNetlinkMessage::NewLink(message),
+        flags: NLM_F_CREATE | NLM_F_EXCL,
+    }
 }
 
 /// Sets the MTU of the device of that name, in bytes.
@@ -118,6 +133,13 @@ pub fn set_mtu(name: &str, mtu: u32) -> Request {
 pub fn delete_link(name: &str) -> Request {
     let message = LinkUnspec::new_with_name(name).build();
     Request { what: format!("deleting `{name}`"), payload: RouteNetlinkMessage::DelLink(message), flags: 0 }
+}
+
+/// Removes that device, whatever its name is by now.
+#[must_use]
+pub fn delete_device(link: &Link) -> Request {
+    let message = LinkMessageBuilder::<LinkUnspec>::new().index(link.index).build();
+    Request { what: format!("deleting `{}`", link.name), payload: RouteNetlinkMessage::DelLink(message), flags: 0 }
 }
 
 /// Puts the device of that name into a group.

@@ -9,8 +9,8 @@ mod route;
 
 pub use address::{add_address, delete_address};
 pub use link::{
-    Link, Veth, create_veth, delete_group, delete_link, move_link, no_own_ipv6_address, set_down, set_group, set_mtu,
-    set_up,
+    Link, Veth, create_macvlan, create_veth, delete_device, delete_group, delete_link, no_own_ipv6_address, set_down,
+    set_group, set_mtu, set_up,
 };
 pub use route::{LinkRoute, add_route, delete_route};
 

@@ -1,9 +1,9 @@
-//! Giving a held port to a pod.
+//! Giving a held port to a pod, and taking it back.
 
 use super::{Inner, holding::Opened, record};
 use crate::{
-    Attachment, Error, Held, HoldSpec, Result,
-    netlink::{Link, move_link},
+    Attached, Attachment, Error, Held, HoldSpec, Result,
+    netlink::{Link, Netlink, create_macvlan, delete_device, set_down, set_up},
     netns::Namespace,
     ovsdb::{self, Op, map},
 };
@@ -38,7 +38,7 @@ impl Adoption {
             return Ok(None);
         };
         let holding = inner.holding.open().await?;
-        let waiting = holding.waiting(&held.host_interface).await?;
+        let waiting = holding.waiting(&held.host_interface, held.spec.mac).await?;
         Ok(waiting.map(|waiting| Self { held, waiting, holding, _device: device }))
     }
 
@@ -47,20 +47,20 @@ impl Adoption {
         &self.held.host_interface
     }
 
-    /// Writes the pod's record, and moves the waiting end into the sandbox at the same time. It is still down afterwards: no
-    /// packet of the pod passes before its record stands.
+    /// Writes the pod's record, and makes the pod's device on the waiting end at the same time. The device is still down
+    /// afterwards: no packet of the pod passes before its record stands.
     pub async fn take(&self, inner: &Inner, attachment: &Attachment, sandbox: &Namespace) -> Result<()> {
-        let moved = async {
-            let request = move_link(&self.waiting, sandbox, &attachment.ifname);
-            self.holding.netlink.execute([request]).await.map_err(Error::from)
+        let made = async {
+            let requests = [set_up(&self.waiting.name), create_macvlan(&self.waiting, sandbox, &attachment.ifname)];
+            self.holding.netlink.execute(requests).await.map_err(Error::from)
         };
-        tokio::try_join!(self.record(inner, attachment), moved).map(drop)
+        tokio::try_join!(self.record(inner, attachment), made).map(drop)
     }
 
-    /// Waits until a move that was cancelled on its way has reached the kernel: it names the sandbox's file, which has to be
-    /// open until then.
+    /// Waits until a request that was cancelled on its way has reached the kernel: it names the sandbox's file, which has to
+    /// be open until then.
     pub async fn settle(&self) {
-        if let Err(error) = self.holding.waiting(self.host_interface()).await {
+        if let Err(error) = self.holding.waiting(self.host_interface(), self.held.spec.mac).await {
             tracing::debug!(%error, "looked for the end of a held port");
         }
     }
@@ -69,29 +69,85 @@ impl Adoption {
     async fn record(&self, inner: &Inner, attachment: &Attachment) -> Result<()> {
         let name = &self.held.host_interface;
         let what = format!("giving held port `{name}` to pod {}", attachment.pod);
-        let still = [(record::HELD, self.held.spec.mtu.to_string()), (record::IFACE_ID, attachment.port_id.clone())];
-        let named = json!(["name", "==", name]);
-        let ops = vec![
-            Op::Comment(format!("kuryr: {what}")),
-            Op::Wait {
-                table: "Interface",
-                conditions: vec![named.clone(), json!(["external_ids", "includes", map(still)])],
-                columns: vec!["name"],
-                rows: vec![json!({ "name": name })],
-            },
-            Op::Mutate {
-                table: "Interface",
-                conditions: vec![named],
-                mutations: vec![
-                    json!(["external_ids", "delete", ["set", [record::HELD]]]),
-                    json!(["external_ids", "insert", map(record::of_pod(attachment))]),
-                ],
-            },
-        ];
-        match inner.client.transact(&what, ops).await {
-            Ok(_) => Ok(()),
-            Err(error) if ovsdb::Error::wait_failed(&error) => Err(Error::Gone { interface: name.clone() }),
-            Err(error) => Err(error.into()),
+        let still =
+            vec![(record::HELD, self.held.spec.mtu.to_string()), (record::IFACE_ID, attachment.port_id.clone())];
+        rewrite(inner, name, &what, still, &[record::HELD], record::of_pod(attachment).to_vec()).await
+    }
+}
+
+/// A pod's interface on an end in the holding namespace.
+pub(super) struct Adopted<'a> {
+    pub inner: &'a Inner,
+    /// What stands on record.
+    pub attached: Attached,
+    /// The end.
+    pub end: Link,
+}
+
+impl Adopted<'_> {
+    /// Takes the device from the pod, and has the port wait again. The dataplane doesn't notice. The caller has the port's
+    /// lock, and that of the host's end.
+    pub async fn take_back(&self) -> Result<()> {
+        let Self { inner, attached, end } = self;
+        let holding = inner.holding.open().await?;
+        // From here on nothing of the pod passes, wherever its device is.
+        holding.netlink.execute([set_down(&end.name)]).await?;
+        match Namespace::open(&attached.netns) {
+            Ok(sandbox) => self.remove_device(&sandbox).await?,
+            // The device has gone with it.
+            Err(_) if Namespace::is_gone(&attached.netns) => {}
+            Err(error) => return Err(error.into()),
         }
+        let what = format!("taking held port `{}` back from pod {}", end.name, attached.pod);
+        let still = vec![(record::CONTAINER_ID, attached.container_id.clone())];
+        rewrite(inner, &end.name, &what, still, &record::POD_KEYS, vec![(record::HELD, end.mtu.to_string())]).await
+    }
+
+    /// Removes the pod's device, which the pod may have renamed. What else goes, should it have that number, is the pod's own.
+    /// One that the pod has moved to a namespace of its own makes the next pod get an interface the longer way.
+    async fn remove_device(&self, sandbox: &Namespace) -> Result<()> {
+        let pod = Netlink::open(sandbox).await?;
+        let is_it = |link: &Link| link.name == self.attached.ifname || link.lower == Some(self.end.index);
+        for device in pod.links().await?.iter().filter(|link| is_it(link)) {
+            match pod.execute([delete_device(device)]).await {
+                Err(error) if !error.missing() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rewrites our part of an interface's record in one transaction, if it still says `still`.
+async fn rewrite(
+    inner: &Inner,
+    name: &str,
+    what: &str,
+    still: Vec<(&'static str, String)>,
+    without: &[&'static str],
+    with: Vec<(&'static str, String)>,
+) -> Result<()> {
+    let named = json!(["name", "==", name]);
+    let ops = vec![
+        Op::Comment(format!("kuryr: {what}")),
+        Op::Wait {
+            table: "Interface",
+            conditions: vec![named.clone(), json!(["external_ids", "includes", map(still)])],
+            columns: vec!["name"],
+            rows: vec![json!({ "name": name })],
+        },
+        Op::Mutate {
+            table: "Interface",
+            conditions: vec![named],
+            mutations: vec![
+                json!(["external_ids", "delete", ["set", without]]),
+                json!(["external_ids", "insert", map(with)]),
+            ],
+        },
+    ];
+    match inner.client.transact(what, ops).await {
+        Ok(_) => Ok(()),
+        Err(error) if ovsdb::Error::wait_failed(&error) => Err(Error::Gone { interface: name.to_owned() }),
+        Err(error) => Err(error.into()),
     }
 }

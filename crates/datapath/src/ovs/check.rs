@@ -23,6 +23,10 @@ pub(super) async fn check(inner: &Inner, attachment: &Attachment) -> Result<Vec<
         Some(link) => differences.extend(device(&link, attachment.mtu)),
         None => differences.push(missing(format!("device {name}"), "a veth device")),
     }
+    // The end on which a pod's device stands that was made for a held port.
+    if let Some(end) = inner.holding.end(&name).await? {
+        differences.extend(device(&end, attachment.mtu).into_iter().map(in_holding));
+    }
     let pod = Netlink::open(&Namespace::open(&attachment.netns)?).await?;
     match pod.link(&attachment.ifname).await? {
         Some(link) => {
@@ -37,7 +41,7 @@ pub(super) async fn check(inner: &Inner, attachment: &Attachment) -> Result<Vec<
             }
             differences.extend(interface::compare(&pod, &link, &attachment.addresses, &attachment.routes).await?);
         }
-        None => differences.push(missing(format!("device {}", attachment.ifname), "a veth device")),
+        None => differences.push(missing(format!("device {}", attachment.ifname), "a device")),
     }
     Ok(differences)
 }
@@ -46,7 +50,7 @@ fn missing(what: String, expected: &str) -> Difference {
     Difference { what, expected: expected.to_owned(), found: "nothing".to_owned() }
 }
 
-/// What both ends have in common.
+/// What all ends have in common.
 fn device(link: &Link, mtu: u32) -> Vec<Difference> {
     let mut differences = Vec::new();
     if link.mtu != mtu {
@@ -61,6 +65,10 @@ fn device(link: &Link, mtu: u32) -> Vec<Difference> {
         differences.push(Difference { what: format!("state of {}", link.name), expected, found });
     }
     differences
+}
+
+fn in_holding(difference: Difference) -> Difference {
+    Difference { what: format!("{} in the holding namespace", difference.what), ..difference }
 }
 
 /// What the OVSDB has about it.

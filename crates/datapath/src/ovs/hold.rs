@@ -1,17 +1,25 @@
 //! Ports that are connected before any pod has them, so that their flows are installed when a pod comes.
 //!
-//! The host's end is a port of the bridge as any other; the other end waits in the holding namespace. An ADD takes the pair
-//! as it is ([`super::adopt`]). A pair that a pod has had is never used again: programs (XDP, tc), children (VLAN, macvlan)
-//! and settings of a device survive its move to another namespace, some of them out of sight. So a port that is given back
-//! gets a new pair, which replaces the old one on the bridge in one transaction.
+//! The host's end is a port of the bridge as any other; the other end is in the holding namespace, where it stays. An ADD makes
+//! the pod's device on it, and a DEL removes that again ([`super::adopt`]). An interface that was made for a pod, because none
+//! was held, is never used again: programs (XDP, tc), children and settings of a device survive its move to another
+//! namespace, some of them out of sight. Where such a port is given back, a new pair replaces the old one on the bridge in one
+//! transaction.
 
-use super::{Inner, USERSPACE_DATAPATH, adopt::port_lock, holding::Opened, plug, port::NewPort, record};
+use super::{
+    Inner, USERSPACE_DATAPATH,
+    adopt::{Adopted, port_lock},
+    holding::Opened,
+    plug,
+    port::NewPort,
+    record,
+};
 use crate::{
     Error, Held, HoldSpec, Result,
-    netlink::{self, Netlink, Veth, create_veth, no_own_ipv6_address, set_down},
+    netlink::{Netlink, Veth, create_veth, no_own_ipv6_address, set_down},
     ovsdb::View,
 };
-use kuryr_core::names;
+use kuryr_core::{names, net::MacAddress};
 use std::{future::Future, sync::Arc};
 use tracing::Instrument;
 
@@ -76,34 +84,43 @@ pub(super) async fn let_go(inner: Arc<Inner>, port_id: String) -> Result<()> {
     .await
 }
 
-/// Removes a pod's interface, and goes on holding its port by another.
+/// Takes a pod's interface away, and goes on holding its port.
 pub(super) async fn give_back(inner: Arc<Inner>, container_id: String, ifname: String) -> Result<()> {
     let interface = names::host_interface(&container_id, &ifname);
     to_the_end(interface.clone(), async move {
         let _lock = inner.locks.lock(&interface).await;
         let look = |view: &View| {
             let row = record::find(view, &container_id, &ifname)?;
-            Some((row.name.clone(), record::bound(row)?))
+            Some((record::read(row)?, record::bound(row)?))
         };
-        let Some((name, (port_id, mac))) = inner.client.read(&interface, look).await? else {
+        let Some((attached, (port_id, mac))) = inner.client.read(&interface, look).await? else {
             return plug::remove(&inner, &interface).await;
         };
         let _port = inner.locks.lock(&port_lock(&port_id)).await;
-        // A pod can't change the MTU of the host's end.
-        if let Some(link) = inner.node_netlink().await?.link(&name).await? {
-            let port = HoldSpec { port_id, mac, mtu: link.mtu };
-            if let Err(error) = replace(&inner, port, &name).await {
-                tracing::warn!(interface = name, %error, "can't go on holding the port of a pod that ends");
-            }
+        let name = attached.host_interface.clone();
+        // The name of an interface that was made for the sandbox is locked already.
+        let _device = if name == interface { None } else { Some(inner.locks.lock(&name).await) };
+        let result = match inner.holding.end(&name).await {
+            Ok(Some(end)) => match (Adopted { inner: &inner, attached, end }).take_back().await {
+                Ok(()) => return Ok(()),
+                failed => failed,
+            },
+            Ok(None) => replace(&inner, port_id, mac, &name).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            tracing::warn!(interface = name, %error, "can't go on holding the port of a pod that ends");
         }
-        if name == interface { plug::remove(&inner, &name).await } else { plug::remove_locked(&inner, &name).await }
+        plug::remove(&inner, &name).await
     })
     .await
 }
 
-/// Connects `port` by a new interface in place of `old`.
-async fn replace(inner: &Inner, port: HoldSpec, old: &str) -> Result<()> {
-    Connecting::begin(inner, port).await?.connect(Some(old)).await
+/// Connects the port by a new interface in place of `old`, if that is there.
+async fn replace(inner: &Inner, port_id: String, mac: MacAddress, old: &str) -> Result<()> {
+    // A pod can't change the MTU of the host's end.
+    let Some(link) = inner.node_netlink().await?.link(old).await? else { return Ok(()) };
+    Connecting::begin(inner, HoldSpec { port_id, mac, mtu: link.mtu }).await?.connect(Some(old)).await
 }
 
 /// A port on its way to being held.
@@ -143,11 +160,8 @@ impl<'a> Connecting<'a> {
         let veth = Veth { name, peer: name, peer_namespace: &holding.namespace, peer_mac: port.mac, mtu: port.mtu };
         make_veth(node, &veth).await?;
         if *userspace {
-            holding.control.disable_tx_checksum(name).map_err(|source| netlink::Error {
-                what: format!("switching off TX checksum offload of `{name}`"),
-                namespace: holding.namespace.to_string(),
-                source,
-            })?;
+            let what = || format!("switching off TX checksum offload of `{name}`");
+            holding.control.disable_tx_checksum(name).map_err(|source| holding.failed(what(), source))?;
         }
         if let Some(old) = old {
             // Once the record of the pod is gone, nothing of the pod passes any more.

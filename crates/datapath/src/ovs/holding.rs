@@ -1,12 +1,18 @@
-//! The namespace in which held ports' other ends wait for a pod: down, without addresses.
+//! The namespace in which the other ends of held ports' veth pairs are.
+//!
+//! An end is down while its port waits for a pod. A pod that gets the port gets a macvlan device in its own namespace that
+//! has the end for itself; then the end is up. The end itself never leaves: no pod sees it, so nothing that a pod does
+//! (programs, children, queues, settings) is left on it when the macvlan device is gone.
 
+use super::interface;
 use crate::{
     Result,
     ethtool::Control,
     netlink::{Link, Netlink},
     netns::Namespace,
 };
-use std::{path::PathBuf, sync::Arc};
+use kuryr_core::net::MacAddress;
+use std::{io, path::PathBuf, sync::Arc};
 use tokio::sync::OnceCell;
 
 /// The namespace, once somebody needs it.
@@ -33,16 +39,59 @@ impl Holding {
     pub async fn open(&self) -> Result<Arc<Opened>> {
         let open = || async {
             let namespace = Namespace::open_or_make(&self.path).await?;
-            let (netlink, control) = Netlink::open_with(&namespace, Control::open).await?;
+            let open = || interface::without_ipv6().and_then(|()| Control::open());
+            let (netlink, control) = Netlink::open_with(&namespace, open).await?;
             Ok(Arc::new(Opened { namespace, netlink, control }))
         };
         self.opened.get_or_try_init(open).await.map(Arc::clone)
     }
+
+    /// All ends. None where there is no such namespace, as on a node that has never held a port.
+    pub async fn ends(&self) -> Result<Vec<Link>> {
+        match self.existing().await? {
+            Some(holding) => Ok(holding.netlink.links().await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The other end of the pair whose host's end has that name, if it is here.
+    pub async fn end(&self, name: &str) -> Result<Option<Link>> {
+        match self.existing().await? {
+            Some(holding) => Ok(holding.netlink.link(name).await?),
+            None => Ok(None),
+        }
+    }
+
+    async fn existing(&self) -> Result<Option<Arc<Opened>>> {
+        if !self.opened.initialized() && Namespace::is_gone(&self.path) {
+            return Ok(None);
+        }
+        self.open().await.map(Some)
+    }
 }
 
 impl Opened {
-    /// The end that waits for the host's end of that name. `None`: it isn't there, or not as it was left.
-    pub async fn waiting(&self, name: &str) -> Result<Option<Link>> {
-        Ok(self.netlink.link(name).await?.filter(|link| !link.up))
+    /// The end that waits for a pod. `None`: it isn't there, or not as it was left.
+    pub async fn waiting(&self, name: &str, mac: MacAddress) -> Result<Option<Link>> {
+        Ok(self.netlink.link(name).await?.filter(|link| waits(link, mac)))
     }
+
+    /// The failure of something that was done in this namespace by other means than netlink.
+    pub fn failed(&self, what: String, source: io::Error) -> crate::Error {
+        crate::netlink::Error { what, namespace: self.namespace.to_string(), source }.into()
+    }
+}
+
+/// Whether an end waits for a pod: it is down, and has the port's MAC address. A pod can give its macvlan device, and so the
+/// end, another one; the kernel takes that back when the device goes.
+pub(super) fn waits(end: &Link, mac: MacAddress) -> bool {
+    !end.up && end.mac == Some(mac)
+}
+
+/// Whether an interface lives whose namespace isn't seen at its path any more, but whose host's end is there: with that goes
+/// a pod's own end of a veth pair, and a macvlan device on an end in the holding namespace holds that one promiscuous.
+///
+/// The path says nothing to a daemon that has no view of the node's `/run/netns`, as in a container with mounts of its own.
+pub(super) fn lives(end: Option<&Link>) -> bool {
+    end.is_none_or(|end| end.promiscuous)
 }

@@ -101,19 +101,25 @@ fn sets<T: PartialEq + Display>(what: &str, expected: &[T], found: &[T], differe
 /// Addresses and routes come from Neutron alone, so router advertisements are not obeyed; they are unique, so they are not
 /// probed for; and where a runtime switched IPv6 off for new interfaces, an interface with IPv6 addresses gets it.
 pub(super) fn set_ipv6(device: &str, has_addresses: bool) -> io::Result<()> {
-    let folder = format!("/proc/sys/net/ipv6/conf/{device}");
-    let write = |key: &str, value: &str| {
-        let path = format!("{folder}/{key}");
-        match fs::write(&path, value) {
-            // A kernel without IPv6: harmless, unless there are addresses; then adding them says so.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(io::Error::new(error.kind(), format!("writing {value} to {path}: {error}"))),
-            Ok(()) => Ok(()),
-        }
-    };
-    write("accept_ra", "0")?;
-    write("accept_dad", "0")?;
-    if has_addresses { write("disable_ipv6", "0") } else { Ok(()) }
+    set_key(device, "accept_ra", "0")?;
+    set_key(device, "accept_dad", "0")?;
+    if has_addresses { set_key(device, "disable_ipv6", "0") } else { Ok(()) }
+}
+
+/// Writes one of a device's settings of IPv6.
+fn set_key(device: &str, key: &str, value: &str) -> io::Result<()> {
+    let path = format!("/proc/sys/net/ipv6/conf/{device}/{key}");
+    match fs::write(&path, value) {
+        // A kernel without IPv6: harmless, unless there are addresses; then adding them says so.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io::Error::new(error.kind(), format!("writing {value} to {path}: {error}"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Switches IPv6 off in the namespace of the calling thread, so that none of its devices ever says anything by itself.
+pub(super) fn without_ipv6() -> io::Result<()> {
+    ["all", "default"].into_iter().try_for_each(|device| set_key(device, "disable_ipv6", "1"))
 }
 
 #[cfg(test)]

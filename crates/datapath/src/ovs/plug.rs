@@ -102,7 +102,10 @@ impl<'a> Plug<'a> {
             remove_of(inner, id, &attachment.ifname).await?;
         }
         match Adoption::find(inner, attachment).await {
-            Ok(Some(adoption)) => self.adopt(adoption, begun).await,
+            Ok(Some(adoption)) => match self.adopt(adoption, begun).await? {
+                Some(plugged) => Ok(plugged),
+                None => self.make(userspace, begun).await,
+            },
             Ok(None) => self.make(userspace, begun).await,
             Err(error) => {
                 tracing::warn!(pod = %attachment.pod, %error, "can't look for a held port; making an interface");
@@ -111,15 +114,21 @@ impl<'a> Plug<'a> {
         }
     }
 
-    /// Takes an interface that was held ready.
-    async fn adopt(&self, adoption: Adoption, begun: &mut Begun) -> Result<Plugged> {
+    /// Takes an interface that was held ready. `None`: it can't be had, and nothing of it is left.
+    async fn adopt(&self, adoption: Adoption, begun: &mut Begun) -> Result<Option<Plugged>> {
         let plugged = Plugged { host_interface: adoption.host_interface().to_owned(), was_held: true };
         begun.interface = Some(plugged.host_interface.clone());
         let adoption = begun.adoption.insert(adoption);
         let taken = adoption.take(self.inner, self.attachment, &self.namespace);
-        let ((), pod) = tokio::try_join!(taken, Netlink::open(&self.namespace))?;
-        self.configure(&pod).await?;
-        Ok(plugged)
+        match tokio::try_join!(taken, Netlink::open(&self.namespace)) {
+            Ok(((), pod)) => self.configure(&pod).await.map(|()| Some(plugged)),
+            Err(error) => {
+                tracing::warn!(pod = %self.attachment.pod, interface = plugged.host_interface, %error,
+                    "can't take the port that is held; making an interface. Holding ports needs the kernel's module macvlan");
+                self.undo(std::mem::take(begun)).await;
+                Ok(None)
+            }
+        }
     }
 
     /// Makes an interface.

@@ -17,9 +17,12 @@ const OVN_INSTALLED: &str = "ovn-installed";
 const POD_NAMESPACE: &str = "kuryr-pod-namespace";
 const POD_NAME: &str = "kuryr-pod-name";
 const POD_UID: &str = "kuryr-pod-uid";
-const CONTAINER_ID: &str = "kuryr-container-id";
+pub(super) const CONTAINER_ID: &str = "kuryr-container-id";
 const NETNS: &str = "kuryr-netns";
 const IFNAME: &str = "kuryr-ifname";
+
+/// What a pod's port has beside its binding.
+pub(super) const POD_KEYS: [&str; 6] = [POD_NAMESPACE, POD_NAME, POD_UID, CONTAINER_ID, NETNS, IFNAME];
 
 /// Marks a port that waits for a pod. Its value is the MTU of both ends, in bytes.
 pub(super) const HELD: &str = "kuryr-held";
@@ -39,7 +42,7 @@ pub(super) fn of(attachment: &Attachment) -> Vec<(&'static str, String)> {
     ids
 }
 
-/// What a pod's port has beside its binding.
+/// The values of [`POD_KEYS`].
 pub(super) fn of_pod(attachment: &Attachment) -> [(&'static str, String); 6] {
     [
         (POD_NAMESPACE, attachment.pod.namespace.clone()),

@@ -1,9 +1,9 @@
 //! What is attached on this node, and what was left behind.
 
-use super::{Inner, USERSPACE_DATAPATH, hold, plug, record};
-use crate::{Attached, Held, Result, Stale, StaleReason, netns::Namespace, ovsdb::View};
+use super::{Inner, USERSPACE_DATAPATH, hold, holding, plug, record};
+use crate::{Attached, Result, Stale, StaleReason, netlink::Link, netns::Namespace, ovsdb::View};
 use kuryr_core::names::{HOST_INTERFACE_PREFIX, MAX_INTERFACE_NAME};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The attachments that stand in the OVSDB.
 pub(super) async fn attachments(inner: &Inner) -> Result<Vec<Attached>> {
@@ -42,22 +42,20 @@ pub(super) async fn stale(inner: &Inner) -> Result<Vec<Stale>> {
         attached: None,
         reason: StaleReason::NoPort,
     });
+    let ends = ends(inner).await;
     let broken = attached.into_iter().filter_map(|attached| {
-        let reason = if Namespace::is_gone(&attached.netns) {
-            StaleReason::NoNamespace
-        } else if devices.contains(&attached.host_interface) {
-            return None;
-        } else {
-            StaleReason::NoDevice
-        };
+        let there = devices.contains(&attached.host_interface);
+        // Where nobody can say it, it lives.
+        let lives = ends.as_ref().is_none_or(|ends| holding::lives(ends.get(&attached.host_interface)));
+        let reason = why_broken(&attached, there, there && lives)?;
         Some(Stale { host_interface: attached.host_interface.clone(), attached: Some(attached), reason })
     });
-    let waiting = waiting(inner, &held).await;
     let not_waiting = held.into_iter().filter_map(|held| {
         let name = held.host_interface;
+        let waits = |ends: &HashMap<_, _>| ends.get(&name).is_some_and(|end| holding::waits(end, held.spec.mac));
         let reason = if !devices.contains(&name) {
             StaleReason::NoDevice
-        } else if waiting.as_ref().is_some_and(|waiting| !waiting.contains(&name)) {
+        } else if ends.as_ref().is_some_and(|ends| !waits(ends)) {
             StaleReason::NotWaiting
         } else {
             return None;
@@ -68,15 +66,24 @@ pub(super) async fn stale(inner: &Inner) -> Result<Vec<Stale>> {
     Ok(without_port.chain(broken).chain(not_waiting).filter(|stale| !inner.locks.busy(&stale.host_interface)).collect())
 }
 
-/// The ends of held ports that wait for a pod. `None`: that can't be said now.
-async fn waiting(inner: &Inner, held: &[Held]) -> Option<HashSet<String>> {
-    if held.is_empty() {
-        return Some(HashSet::new());
+/// What is wrong with a pod's interface, if anything.
+fn why_broken(attached: &Attached, host_end_is_there: bool, lives: bool) -> Option<StaleReason> {
+    let unseen = Namespace::is_gone(&attached.netns);
+    if unseen && lives {
+        tracing::warn!(pod = %attached.pod, netns = %attached.netns.display(),
+            "the pod's network namespace can't be seen though its interface lives: does the daemon see the node's /run/netns?");
     }
-    let look = async { Ok(inner.holding.open().await?.netlink.links().await?) };
-    let links: Result<_> = look.await;
-    match links {
-        Ok(links) => Some(links.into_iter().filter(|link| !link.up).map(|link| link.name).collect()),
+    match (unseen, host_end_is_there) {
+        (true, _) if !lives => Some(StaleReason::NoNamespace),
+        (false, false) => Some(StaleReason::NoDevice),
+        _ => None,
+    }
+}
+
+/// The ends in the holding namespace by their names. `None`: they can't be looked at now.
+async fn ends(inner: &Inner) -> Option<HashMap<String, Link>> {
+    match inner.holding.ends().await {
+        Ok(ends) => Some(ends.into_iter().map(|end| (end.name.clone(), end)).collect()),
         Err(error) => {
             tracing::warn!(%error, "can't look at the held ports");
             None
@@ -104,10 +111,11 @@ pub(super) async fn remove(inner: &Inner, stale: &Stale) -> Result<()> {
             (row.and_then(record::read), row.and_then(record::read_held))
         })
         .await?;
-    let device = inner.node_netlink().await?.link(name).await?.is_some();
+    let there = inner.node_netlink().await?.link(name).await?.is_some();
+    let end = inner.holding.end(name).await?;
     let sound = match (attached, held) {
-        (Some(attached), _) => device && !Namespace::is_gone(&attached.netns),
-        (None, Some(_)) => device && inner.holding.open().await?.waiting(name).await?.is_some(),
+        (Some(attached), _) => why_broken(&attached, there, there && holding::lives(end.as_ref())).is_none(),
+        (None, Some(held)) => there && end.is_some_and(|end| holding::waits(&end, held.spec.mac)),
         (None, None) => false,
     };
     if sound { Ok(()) } else { plug::remove(inner, name).await }

@@ -143,15 +143,19 @@ impl Node {
         Ovs::new(settings(&self.dir, &self.netns))
     }
 
-    /// The names of the devices that wait in the holding namespace.
+    /// The names of the devices that wait for a pod in the holding namespace.
     pub fn waiting(&self) -> Vec<String> {
         if !self.dir.path().join("holding").exists() {
             return Vec::new();
         }
-        let text = run("nsenter", &[&format!("--net={}", self.file("holding")), "ip", "-j", "link", "show"]);
-        let links: Vec<Value> = serde_json::from_str(&text).unwrap();
-        let names = links.iter().map(|link| link["ifname"].as_str().unwrap().to_owned());
-        names.filter(|name| name != "lo").collect()
+        let links: Vec<Value> = serde_json::from_str(&self.in_holding("ip", &["-j", "link", "show"])).unwrap();
+        let waiting = links.iter().filter(|link| link["operstate"] == "DOWN" && link["ifname"] != "lo");
+        waiting.map(|link| link["ifname"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Runs a program inside the holding namespace.
+    pub fn in_holding(&self, program: &str, args: &[&str]) -> String {
+        run("nsenter", &[&[&format!("--net={}", self.file("holding")), program], args].concat())
     }
 
     /// OVN installs the flows of an interface.

@@ -13,6 +13,14 @@ async fn only_held(node: &Node) -> String {
     held.host_interface
 }
 
+/// What an ADD that was killed in the middle has done: the pod's device stands on the end, without a record.
+fn take(node: &Node, end: &str, pod: &Pod) {
+    node.in_holding("ip", &["link", "set", "dev", end, "up"]);
+    let target = pod.netns.path().display().to_string();
+    let kind = ["type", "macvlan", "mode", "passthru"];
+    node.in_holding("ip", &[&["link", "add", "link", end, "name", "eth0", "netns", &target], &kind[..]].concat());
+}
+
 async fn unplug(node: &Node, pod: &Pod) {
     node.ovs.unplug(&pod.attachment.container_id, "eth0").await.unwrap();
 }
@@ -45,8 +53,7 @@ async fn a_held_port_is_connected_and_belongs_to_nobody() {
 async fn nothing_passes_the_holding_namespace() {
     let node = Node::new();
     node.ovs.hold(&Pod::new(11).held()).await.unwrap();
-    let namespace = format!("--net={}", node.file("holding"));
-    let links = crate::fixture::run("nsenter", &[&namespace, "ip", "-j", "addr", "show"]);
+    let links = node.in_holding("ip", &["-j", "addr", "show"]);
     let links: Vec<serde_json::Value> = serde_json::from_str(&links).unwrap();
     assert_eq!(links.len(), 2);
     for link in links {
@@ -54,8 +61,15 @@ async fn nothing_passes_the_holding_namespace() {
     }
     for family in ["ipv4", "ipv6"] {
         let key = format!("net.{family}.conf.all.forwarding");
-        assert_eq!(crate::fixture::run("nsenter", &[&namespace, "sysctl", "-n", &key]).trim(), "0");
+        assert_eq!(node.in_holding("sysctl", &["-n", &key]).trim(), "0");
     }
+    // An end that a pod has is up, and may have lost the pod's device.
+    let end = &only_held(&node).await;
+    node.in_holding("ip", &["link", "set", "dev", end, "up"]);
+    let links: Vec<serde_json::Value> = serde_json::from_str(&node.in_holding("ip", &["-j", "addr", "show"])).unwrap();
+    assert!(links.iter().all(|link| link["addr_info"] == serde_json::json!([])), "{links:?}");
+    let [stale] = node.ovs.stale().await.unwrap().try_into().unwrap();
+    assert_eq!((&stale.host_interface, stale.reason), (end, StaleReason::NotWaiting));
 }
 
 #[tokio::test]
@@ -149,36 +163,133 @@ async fn an_adoption_that_fails_leaves_nothing() {
     assert_eq!((pod.netns.devices(), node.waiting()), (vec![], vec![]));
 }
 
+/// How a pod sees its interface, without what differs from one to the next.
+fn look(pod: &Pod) -> serde_json::Value {
+    let [_, mut link] = pod.netns.ip(&["-s", "link", "show"]).try_into().unwrap();
+    for own in ["address", "ifindex", "link_index", "link_netnsid", "stats64", "ifalias"] {
+        link.as_object_mut().unwrap().remove(own);
+    }
+    link
+}
+
+/// The same of the end on which it stands.
+fn look_at_end(node: &Node, name: &str) -> serde_json::Value {
+    let text = node.in_holding("ip", &["-j", "-d", "link", "show", name]);
+    let [mut link]: [serde_json::Value; 1] = serde_json::from_str::<Vec<_>>(&text).unwrap().try_into().unwrap();
+    // The kernel forgets to count `allmulti` back (macvlan_stop). It says nothing on a device that receives all it is sent. And
+    // one that was never up has another name for having no queue.
+    for own in ["address", "ifname", "ifindex", "link_index", "link_netnsid", "allmulti", "qdisc"] {
+        link.as_object_mut().unwrap().remove(own);
+    }
+    link
+}
+
 #[tokio::test]
 async fn what_a_pod_did_to_its_interface_ends_with_it() {
     let node = Node::new();
     let (one, two) = (Pod::new(11), Pod::new(11));
-    for adopted in [false, true] {
+    for adopted in [false, true, true] {
         assert_eq!(node.ovs.plug(&one.attachment).await.unwrap().was_held, adopted);
         let ip = |args: &[&str]| one.netns.run("ip", args);
-        ip(&["link", "add", "link", "eth0", "name", "child", "type", "macvlan"]);
-        ip(&["link", "set", "eth0", "promisc", "on", "mtu", "1300", "txqueuelen", "7", "alias", "mine"]);
+        if !adopted {
+            ip(&["link", "add", "link", "eth0", "name", "child", "type", "macvlan"]);
+        }
+        ip(&[
+            "link",
+            "set",
+            "eth0",
+            "promisc",
+            "on",
+            "allmulticast",
+            "on",
+            "mtu",
+            "1300",
+            "txqueuelen",
+            "7",
+            "alias",
+            "m",
+        ]);
+        ip(&["link", "set", "eth0", "address", "02:00:00:00:00:07"]);
         ip(&["link", "property", "add", "dev", "eth0", "altname", "other"]);
         ip(&["addr", "add", "10.9.9.9/24", "dev", "eth0"]);
         ip(&["neigh", "add", "10.244.0.99", "lladdr", "02:00:00:00:00:01", "dev", "eth0"]);
+        ip(&["maddr", "add", "33:33:00:00:12:34", "dev", "eth0"]);
+        one.netns.run("tc", &["qdisc", "add", "dev", "eth0", "clsact"]);
         node.ovs.give_back(&one.attachment.container_id, "eth0").await.unwrap();
         assert_eq!(one.netns.devices(), Vec::<String>::new());
         assert_eq!(node.ovs.attachments().await.unwrap(), []);
         let held = only_held(&node).await;
         assert_eq!((node.ports(), node.veths(), node.waiting()), (vec![held.clone()], vec![held.clone()], vec![held]));
+        assert_eq!(node.ovs.stale().await.unwrap(), []);
     }
-    assert!(node.ovs.plug(&two.attachment).await.unwrap().was_held);
     let fresh = Pod::new(12);
-    node.ovs.plug(&fresh.attachment).await.unwrap();
-    let look = |pod: &Pod| {
-        let [_, mut link] = pod.netns.ip(&["-s", "link", "show"]).try_into().unwrap();
-        for own in ["address", "ifindex", "link_index", "link_netnsid", "stats64", "ifalias"] {
-            link.as_object_mut().unwrap().remove(own);
-        }
-        link
-    };
-    assert_eq!(look(&two), look(&fresh), "an adopted interface is as a new one");
+    node.ovs.hold(&fresh.held()).await.unwrap();
+    let of = |port: &str| format!("external_ids:iface-id={port}");
+    let name = |port: &str| node.vsctl(&["--bare", "--columns=name", "find", "interface", &of(port)]);
+    let (used, new) = (name(&two.attachment.port_id), name(&fresh.attachment.port_id));
+    assert_eq!(look_at_end(&node, &used), look_at_end(&node, &new), "an end that pods had is as a new one");
+    for pod in [&two, &fresh] {
+        assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
+        assert_eq!(node.ovs.check(&pod.attachment).await.unwrap(), []);
+    }
+    assert_eq!(look(&two), look(&fresh), "an interface on it is as one on a new end");
+    ping(&two.netns, "10.244.0.12");
+}
+
+/// A device that was renamed is found; one that the pod took elsewhere is cut off, and its port is held no more.
+#[tokio::test]
+async fn a_pod_cant_keep_its_port() {
+    let node = Node::new();
+    let (one, two, other) = (Pod::new(11), Pod::new(11), Pod::new(12));
+    node.ovs.plug(&other.attachment).await.unwrap();
+    node.ovs.hold(&one.held()).await.unwrap();
+    assert!(node.ovs.plug(&one.attachment).await.unwrap().was_held);
+    one.netns.run("ip", &["link", "set", "eth0", "name", "mine"]);
+    node.ovs.give_back(&one.attachment.container_id, "eth0").await.unwrap();
+    assert_eq!(one.netns.devices(), Vec::<String>::new());
+    assert!(node.ovs.plug(&one.attachment).await.unwrap().was_held);
+    let hidden = crate::fixture::Netns::new("hidden");
+    let name = hidden.path().file_name().unwrap().to_str().unwrap().to_owned();
+    one.netns.run("ip", &["link", "set", "eth0", "netns", &name]);
+    hidden.run("ip", &["addr", "add", "10.244.0.11/16", "dev", "eth0"]);
+    hidden.run("ip", &["link", "set", "eth0", "up"]);
+    ping(&hidden, "10.244.0.12");
+    node.ovs.give_back(&one.attachment.container_id, "eth0").await.unwrap();
+    let lost = hidden.command("ping").args(["-c1", "-W1", "10.244.0.12"]).output().unwrap();
+    assert!(!lost.status.success(), "the port of a pod that has ended still passes packets");
+    let plugged = node.ovs.plug(&two.attachment).await.unwrap();
+    assert!(!plugged.was_held);
+    assert_eq!(hidden.devices(), Vec::<String>::new());
     assert_eq!(node.ovs.check(&two.attachment).await.unwrap(), []);
+    ping(&two.netns, "10.244.0.12");
+    assert_eq!(node.ovs.stale().await.unwrap(), []);
+    assert_eq!(node.ports().len(), 2);
+}
+
+#[tokio::test]
+async fn a_port_comes_and_goes_without_the_dataplane_noticing() {
+    let node = Node::new();
+    let pod = Pod::new(11);
+    node.ovs.hold(&pod.held()).await.unwrap();
+    let held = only_held(&node).await;
+    node.install(&held);
+    let row = node.vsctl(&["get", "interface", &held, "_uuid", "ofport"]);
+    for _ in 0..3 {
+        assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
+        node.ovs.wait_ready(&pod.attachment.container_id, "eth0").await.unwrap();
+        node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
+        let [back] = node.ovs.held().await.unwrap().try_into().unwrap();
+        assert_eq!((back.spec, &back.host_interface, back.ready), (pod.held(), &held, true));
+    }
+    assert_eq!(node.vsctl(&["get", "interface", &held, "_uuid", "ofport"]), row);
+    let ids = node.vsctl(&["get", "interface", &held, "external_ids"]);
+    assert!(!ids.contains("kuryr-pod") && !ids.contains("container") && !ids.contains("netns"), "{ids}");
+    // Again, for an interface that is gone; and after the sandbox has gone first.
+    node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
+    assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
+    pod.netns.remove();
+    node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
+    assert_eq!((only_held(&node).await, node.waiting()), (held.clone(), vec![held]));
 }
 
 #[tokio::test]
@@ -225,9 +336,7 @@ async fn broken_holds_are_found_and_removed() {
     let [sound, no_port, no_device, taken] = names.try_into().unwrap();
     node.vsctl(&["del-port", &no_port]);
     node.netns.run("ip", &["link", "del", &no_device]);
-    let holding = format!("--net={}", node.file("holding"));
-    let target = pods[3].netns.path().display().to_string();
-    crate::fixture::run("nsenter", &[&holding, "ip", "link", "set", &taken, "netns", &target, "name", "eth0"]);
+    take(&node, &taken, &pods[3]);
     let mut expected =
         vec![(no_port, StaleReason::NoPort), (no_device, StaleReason::NoDevice), (taken, StaleReason::NotWaiting)];
     expected.sort_by(|a, b| a.0.cmp(&b.0));
@@ -257,10 +366,7 @@ async fn a_broken_hold_does_not_keep_its_pod_from_an_interface() {
     for held in node.ovs.held().await.unwrap() {
         match held.spec == pods[0].held() {
             true => node.netns.run("ip", &["link", "del", &held.host_interface]),
-            false => {
-                let holding = format!("--net={}", node.file("holding"));
-                crate::fixture::run("nsenter", &[&holding, "ip", "link", "set", &held.host_interface, "name", "x"])
-            }
+            false => node.in_holding("ip", &["link", "set", &held.host_interface, "name", "x"]),
         };
     }
     for pod in &pods {
