@@ -56,7 +56,7 @@ pub struct KuryrPoolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000), extend("format" = "int32"))]
     pub maximum: Option<u32>,
-    /// How many free ports the node keeps plugged, so that a pod's interface is only moved and configured. None: as configured.
+    /// How many free ports the node keeps plugged, so that a pod's interface is only made on what is there. None: as configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000), extend("format" = "int32"))]
     pub plugged: Option<u32>,

@@ -2,7 +2,7 @@
 
 use crate::settings::Settings;
 use kuryr_datapath::{
-    Driver, HostPort,
+    Driver, HostPort, netlink,
     netns::{self, Namespace},
     ovs::{self, Ovs},
     ovsdb::{InvalidRemote, View},
@@ -33,14 +33,18 @@ pub enum SwitchError {
     /// The daemon's own network namespace can't be opened.
     #[error(transparent)]
     Namespace(#[from] netns::Error),
+    /// The thread that talks to the kernel can't be started.
+    #[error("can't start the thread for netlink: {0}")]
+    Thread(#[source] std::io::Error),
 }
 
 impl Switch {
     /// The Open vSwitch that the settings name. The connection is made in the background.
     ///
     /// # Errors
-    /// When the address is wrong or the node's network namespace can't be opened.
+    /// When the address is wrong, the node's network namespace can't be opened, or a thread can't be started.
     pub fn open_vswitch(settings: &Settings) -> Result<Self, SwitchError> {
+        netlink::drive_by_own_thread().map_err(SwitchError::Thread)?;
         let ovs = Ovs::new(ovs::Settings {
             remote: settings.ovsdb.parse()?,
             bridge: settings.bridge.clone(),

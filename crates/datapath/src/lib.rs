@@ -10,6 +10,7 @@ mod error;
 pub mod ethtool;
 mod host_port;
 mod neighbours;
+mod netfilter;
 pub mod netlink;
 pub mod netns;
 pub mod ovs;

@@ -21,7 +21,28 @@ use rtnetlink::{
     packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
     packet_route::RouteNetlinkMessage,
 };
-use std::io;
+use std::{io, sync::OnceLock, thread};
+use tokio::runtime::{Builder, Handle as Runtime};
+
+/// What drives the sockets, if it isn't the runtime of whoever opens one.
+static DRIVER: OnceLock<Runtime> = OnceLock::new();
+
+/// From now on a thread of its own drives the sockets of this process.
+///
+/// The kernel carries a request out within the system call that sends it, and under a lock that requests of the whole machine
+/// wait for, tens of milliseconds each: a few at once would take all threads of a small runtime.
+///
+/// # Errors
+/// When the thread can't be started.
+pub fn drive_by_own_thread() -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    // Of two callers the first one counts; the other's runtime ends here.
+    if DRIVER.set(runtime.handle().clone()).is_ok() {
+        let run = move || runtime.block_on(std::future::pending::<()>());
+        thread::Builder::new().name("netlink".to_owned()).spawn(run)?;
+    }
+    Ok(())
+}
 
 /// How often a dump is repeated that the kernel could not make consistent, because something changed meanwhile.
 const DUMP_ATTEMPTS: usize = 16;
@@ -87,7 +108,7 @@ impl Netlink {
         namespace: &Namespace,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> crate::Result<(Self, T)> {
-        let runtime = tokio::runtime::Handle::current();
+        let runtime = DRIVER.get().cloned().unwrap_or_else(Runtime::current);
         let opened = namespace
             .run(move || {
                 // The socket registers with the runtime that will drive it.

@@ -137,9 +137,7 @@ impl<'a> Connecting<'a> {
     async fn begin(inner: &'a Inner, port: HoldSpec) -> Result<Self> {
         let name = names::held_interface(&port.port_id, fastrand::u64(..));
         let userspace = inner.datapath_type().await? == USERSPACE_DATAPATH;
-        if userspace {
-            inner.isolation.ensure(&inner.settings.namespace, inner.settings.timeout).await?;
-        }
+        inner.isolation.ensure(userspace).await?;
         let (holding, node) = tokio::try_join!(inner.holding.open(), inner.node_netlink())?;
         Ok(Self { inner, port, name, node, holding, userspace })
     }

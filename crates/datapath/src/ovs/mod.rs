@@ -76,7 +76,8 @@ impl Ovs {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let client = Client::connect(settings.remote.clone(), settings.timeout);
-        let (locks, removals, isolation) = (Locks::default(), Removals::default(), Isolation::default());
+        let (locks, removals) = (Locks::default(), Removals::default());
+        let isolation = Isolation::new(settings.namespace.clone(), settings.timeout);
         let remover = Remover::start(settings.namespace.clone());
         let holding = Holding::new(settings.holding.clone());
         Self { inner: Arc::new(Inner { settings, client, locks, removals, isolation, holding, remover }) }

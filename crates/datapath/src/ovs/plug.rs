@@ -91,9 +91,7 @@ impl<'a> Plug<'a> {
     async fn steps(&self, begun: &mut Begun) -> Result<Plugged> {
         let Self { inner, attachment, .. } = self;
         let userspace = inner.datapath_type().await? == USERSPACE_DATAPATH;
-        if userspace {
-            inner.isolation.ensure(&inner.settings.namespace, inner.settings.timeout).await?;
-        }
+        inner.isolation.ensure(userspace).await?;
         // A second ADD of the same interface replaces the first. Its row must be gone before the name can be used again.
         let (made, id) = (attachment.host_interface(), &attachment.container_id);
         let is_there =

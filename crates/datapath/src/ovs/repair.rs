@@ -34,9 +34,7 @@ pub(super) async fn stale(inner: &Inner) -> Result<Vec<Stale>> {
             (attached(view), hold::all(view), names.collect::<HashSet<_>>(), userspace)
         })
         .await?;
-    if userspace {
-        renew_isolation(inner).await;
-    }
+    renew_isolation(inner, userspace).await;
     let without_port = devices.difference(&interfaces).filter(|name| is_ours(name)).map(|name| Stale {
         host_interface: name.clone(),
         attached: None,
@@ -91,12 +89,15 @@ async fn ends(inner: &Inner) -> Option<HashMap<String, Link>> {
     }
 }
 
-/// Those who flush the node's netfilter rules flush ours as well. Leftovers are to be found whether this succeeds or not;
-/// until it does, no pod can be plugged.
-async fn renew_isolation(inner: &Inner) {
-    let renewed = inner.isolation.renew(&inner.settings.namespace, inner.settings.timeout).await;
-    if let Err(error) = renewed {
-        tracing::error!(%error, "pods of this node may reach the host past their security groups");
+/// Those who change the node's netfilter rules may have changed ours. Leftovers are to be found whether this succeeds or not;
+/// until it does, no pod can be plugged that needs them.
+async fn renew_isolation(inner: &Inner, needed: bool) {
+    match inner.isolation.renew().await {
+        Ok(()) => {}
+        Err(error) if needed => {
+            tracing::error!(%error, "pods of this node may reach the host past their security groups");
+        }
+        Err(error) => tracing::debug!(%error, "the rules aren't needed while interfaces are on the bridge"),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The node's own network stack neither sees nor answers what pods send.
 
-use crate::fixture::{BRIDGE, Netns, Node, Pod};
+use crate::fixture::{BRIDGE, Netns, Node, Pod, eventually};
 use crate::node_port::{NAME, spec};
 use crate::packets::ping;
 use kuryr_datapath::{Driver, Error, netns::Namespace, ovs::isolation};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use std::{
     env,
+    future::Future,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{fd::OwnedFd, unix::fs::symlink},
     process::Command,
@@ -100,19 +101,46 @@ async fn a_pod_cant_reach_the_host_by_the_host_end_of_its_veth() {
     for gateway in ["10.244.0.1", "fd00:244::1"] {
         pod.netns.run("ip", &["neigh", "replace", gateway, "lladdr", &veth, "nud", "permanent", "dev", "eth0"]);
     }
-    let reached = async |address: &str| reached(pod.netns.open(), node.netns.open(), address.parse().unwrap()).await;
+    let reaches = async |address: &str| reached(pod.netns.open(), node.netns.open(), address.parse().unwrap()).await;
     for address in HOST_ADDRESSES {
-        assert_eq!(reached(address).await, (false, false), "{address}");
+        assert_eq!(reaches(address).await, (false, false), "{address}");
     }
-    // Without the rules it would be reached: so these are what keeps the pod out. The next look at the node, as
-    // every few minutes, brings them back.
+    // Without the rules it would be reached: so these are what keeps the pod out.
+    let rules = node.netns.run("nft", &["list", "ruleset"]);
+    // The driver, which would bring them back, has its tasks on this thread: it does so when this thread waits for something.
     node.netns.run("nft", &["flush", "ruleset"]);
     for address in HOST_ADDRESSES {
-        assert_eq!(reached(address).await, (true, true), "{address}");
+        let (pod, host) = (pod.netns.open(), node.netns.open());
+        let apart = std::thread::spawn(move || alone(reached(pod, host, address.parse().unwrap())));
+        assert_eq!(apart.join().unwrap(), (true, true), "{address}");
     }
-    assert_eq!(node.ovs.stale().await.unwrap(), []);
+    let back = || (node.netns.run("nft", &["list", "ruleset"]) == rules).then_some(());
+    eventually("the rules are back", back).await;
     for address in HOST_ADDRESSES {
-        assert_eq!(reached(address).await, (false, false), "{address}");
+        assert_eq!(reaches(address).await, (false, false), "{address}");
+    }
+}
+
+/// Runs to its end what nothing else is to happen beside.
+fn alone<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+#[tokio::test]
+async fn rules_come_back_however_they_were_removed() {
+    let node = Node::new();
+    node.ovs.plug(&Pod::new(11).attachment).await.unwrap();
+    let rules = node.netns.run("nft", &["list", "ruleset"]);
+    for removal in [
+        &["flush", "ruleset"][..],
+        &["delete", "table", "inet", "kuryr"],
+        &["delete", "table", "arp", "kuryr"],
+        &["flush", "table", "inet", "kuryr"],
+        &["flush", "chain", "arp", "kuryr", "from-pods"],
+    ] {
+        node.netns.run("nft", removal);
+        let back = || (node.netns.run("nft", &["list", "ruleset"]) == rules).then_some(());
+        eventually(&format!("the rules are back after {removal:?}"), back).await;
     }
 }
 
@@ -135,18 +163,21 @@ async fn rules_of_others_are_left_alone_and_ours_are_not_doubled() {
     assert_eq!(sorted(&after), sorted(&before));
 }
 
-#[tokio::test]
-async fn with_the_kernels_datapath_no_rules_are_needed() {
-    let node = Node::new();
-    let pod = Pod::new(11);
+/// Makes the driver take the bridge for one with the kernel's datapath, which this kernel doesn't have.
+async fn with_the_kernels_datapath(node: &Node) {
     node.vsctl(&["--no-wait", "set", "bridge", BRIDGE, "datapath_type=system"]);
     let switched = |view: &kuryr_datapath::ovsdb::View| {
         view.bridge(BRIDGE).is_some_and(|(_, bridge)| bridge.datapath_type == "system")
     };
     node.ovs.watch().wait_for(switched).await.unwrap();
-    node.ovs.plug(&pod.attachment).await.unwrap();
-    node.ovs.stale().await.unwrap();
-    assert_eq!(tables(&node), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn with_the_kernels_datapath_the_rules_are_there_too() {
+    let node = Node::new();
+    with_the_kernels_datapath(&node).await;
+    node.ovs.plug(&Pod::new(11).attachment).await.unwrap();
+    assert_eq!(tables(&node), ["table inet kuryr", "table arp kuryr"]);
 }
 
 /// Set in the process in which [`without_nft_nothing_is_plugged`] does its work: the PATH belongs to a whole process.
@@ -179,4 +210,9 @@ async fn without_nft_nothing_is_plugged() {
     // What an earlier daemon left is found all the same.
     node.netns.run("ip", &["link", "add", "kpod0123456789a", "type", "veth", "peer", "name", "foreign"]);
     assert_eq!(node.ovs.stale().await.unwrap().len(), 1);
+    // With the kernel's datapath it can be done without.
+    with_the_kernels_datapath(&node).await;
+    for _ in 0..2 {
+        node.ovs.plug(&pod.attachment).await.unwrap();
+    }
 }
