@@ -49,7 +49,10 @@ type Claim = (String, String);
 /// Who has a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Holder {
-    Nobody,
+    /// `owed`: a pod had it, and it isn't counted as come back yet: it can't be claimed before it has the groups of free ports.
+    Nobody {
+        owed: bool,
+    },
     Pod(Claim),
     Node,
 }
@@ -133,21 +136,23 @@ impl Inventory {
     /// The watch, or the answer to a write, has brought the port.
     pub fn put(&self, port: &KuryrPoolPort) {
         let (name, pool) = (port.name_any(), pool_of(port));
+        let mut state = self.state();
+        let known = state.ports.get(&name).map(|(_, holder)| holder);
+        let used = matches!(known, Some(Holder::Pod(_) | Holder::Nobody { owed: true }));
         let holder = match &port.spec.claim_ref {
-            None => Holder::Nobody,
+            None => Holder::Nobody { owed: used && !has_its_groups(port) },
             Some(claim) if claim.kind == ClaimKind::Node => Holder::Node,
             Some(claim) => Holder::Pod(claim_key(claim)),
         };
-        let now = self.started.elapsed();
-        let mut state = self.state();
-        if state.ports.get(&name).is_some_and(|(_, known)| *known == holder) {
+        if known == Some(&holder) {
             return;
         }
-        let came_back = state.forget(&name);
+        state.forget(&name);
+        let now = self.started.elapsed();
         let entry = state.pools.entry(pool.clone()).or_default();
         match &holder {
-            Holder::Nobody => {
-                if came_back {
+            Holder::Nobody { owed } => {
+                if used && !owed {
                     entry.demand.returned(now, self.cool_down, self.demand_period);
                 }
                 entry.free.insert(name.clone());
@@ -207,14 +212,15 @@ impl Inventory {
 
     /// A claim wants a port of the pool: it counts as demand once.
     pub fn demanded(&self, pool: &str) {
+        let mut state = self.state();
         let now = self.started.elapsed();
-        self.state().pools.entry(pool.to_owned()).or_default().demand.claimed(now, self.demand_period);
+        state.pools.entry(pool.to_owned()).or_default().demand.claimed(now, self.demand_period);
     }
 
     /// The pool's demand. `written` is the peak in the pool's status, which a predecessor may know better.
     pub fn demand(&self, pool: &str, written: u32) -> DemandNow {
-        let now = self.started.elapsed();
         let mut state = self.state();
+        let now = self.started.elapsed();
         let demand = &mut state.pools.entry(pool.to_owned()).or_default().demand;
         demand.recall(written, now, self.demand_period);
         demand.now(now, self.demand_period)
@@ -269,12 +275,12 @@ impl Inventory {
 }
 
 impl State {
-    /// Forgets who had the port. `true`: it was known.
-    fn forget(&mut self, name: &str) -> bool {
-        let Some((pool, holder)) = self.ports.remove(name) else { return false };
+    /// Forgets who had the port.
+    fn forget(&mut self, name: &str) {
+        let Some((pool, holder)) = self.ports.remove(name) else { return };
         let pool = self.pools.entry(pool).or_default();
         match holder {
-            Holder::Nobody => drop(pool.free.remove(name)),
+            Holder::Nobody { .. } => drop(pool.free.remove(name)),
             Holder::Pod(claim) => {
                 pool.claimed = pool.claimed.saturating_sub(1);
                 if let Some(held) = self.claims.get_mut(&claim) {
@@ -286,7 +292,6 @@ impl State {
             }
             Holder::Node => {}
         }
-        true
     }
 
     fn waits(&mut self, pool: &str, claim: &Waiting) {
@@ -312,6 +317,11 @@ fn claim_key(claim: &ClaimRef) -> Claim {
 /// Name of the pool that the port belongs to.
 pub fn pool_of(port: &KuryrPoolPort) -> String {
     names::pool(&port.spec.node_name, &port.spec.network_id, &port.spec.subnet_ids)
+}
+
+/// Whether the port has the groups in Neutron that its spec says.
+pub fn has_its_groups(port: &KuryrPoolPort) -> bool {
+    port.status.as_ref().is_some_and(|status| status.security_group_ids == port.spec.security_group_ids)
 }
 
 /// For how long the port has been cooling down: since it was released, and since Neutron took the last change of its groups,

@@ -64,12 +64,12 @@ pub struct Pools {
     pub minimum: u32,
     /// Most free ports of a node. 0: no pools, a released port is deleted at once.
     pub maximum: u32,
-    /// How many free ports a node keeps plugged, so that a pod's interface is only moved and configured.
+    /// How many free ports a node keeps plugged, so that a pod's interface is only made on what is there.
     pub plugged: u32,
     /// Seconds from a port's release until another pod may get it.
     pub cool_down_seconds: u64,
-    /// Length of a period of demand in seconds. A pool fills up to the most claims of one of the last five periods, and shrinks
-    /// when there was none for five.
+    /// Length of a period of demand in seconds. A pool fills up to the most ports that were needed within one of the last five, and
+    /// shrinks after five without any claim.
     pub demand_seconds: u64,
     /// Seconds until a cordoned node gives its free ports up.
     pub cordon_seconds: u64,

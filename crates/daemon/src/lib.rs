@@ -10,6 +10,7 @@ mod cni;
 pub mod decide;
 pub mod decide_hold;
 mod duty;
+mod giving;
 mod in_flight;
 mod metrics;
 mod node;
@@ -165,6 +166,7 @@ fn assemble(
     });
     Arc::new(Node {
         in_flight: InFlight::new(changed.clone()),
+        giving: giving::Giving::default(),
         settings,
         client,
         caches,

@@ -3,6 +3,7 @@
 use crate::{
     caches::{Caches, GuardedPort},
     decide::ClaimSight,
+    giving::Giving,
     in_flight::InFlight,
     metrics::Metrics,
     settings::Settings,
@@ -28,6 +29,8 @@ pub struct Node {
     pub switch: Switch,
     /// CNI calls in flight.
     pub in_flight: InFlight,
+    /// Ports that DELs give back.
+    pub giving: Giving,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Notified of every change of the caches, the switch and the calls in flight.

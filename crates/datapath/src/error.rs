@@ -48,6 +48,15 @@ pub enum Error {
         /// The interface on the bridge that has it.
         interface: String,
     },
+    /// An interface has the node port's name that isn't Kuryr's.
+    #[error(
+        "Open vSwitch has an interface `{interface}` that isn't Kuryr's (no external_ids:kuryr-node-port): it is left alone; give \
+         the node port another name (daemon.nodePort in the configuration)"
+    )]
+    Foreign {
+        /// Its name.
+        interface: String,
+    },
     /// Open vSwitch did not do its part in time.
     #[error("Open vSwitch did not make the device `{interface}` within {seconds} s; is ovs-vswitchd running?")]
     NoDevice {

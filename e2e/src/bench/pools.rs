@@ -4,7 +4,7 @@ use crate::{Cluster, inventory::SETTLING, wait::eventually};
 use anyhow::{Context, Result, ensure};
 use kube::{
     Api, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use kuryr_api::KuryrPool;
 use serde_json::json;
@@ -37,6 +37,19 @@ impl Levels {
 pub async fn all(cluster: &Cluster) -> Result<Vec<KuryrPool>> {
     let api: Api<KuryrPool> = Api::all(cluster.client.clone());
     Ok(api.list(&ListParams::default()).await.context("listing KuryrPools")?.items)
+}
+
+/// Deletes all pools while no controller runs: it makes them anew, with the ports that are there and without what they remember.
+///
+/// # Errors
+/// When a pool can't be deleted.
+pub async fn forget(cluster: &Cluster) -> Result<()> {
+    let api: Api<KuryrPool> = Api::all(cluster.client.clone());
+    for pool in all(cluster).await? {
+        let name = pool.name_any();
+        api.delete(&name, &DeleteParams::default()).await.with_context(|| format!("deleting KuryrPool {name}"))?;
+    }
+    Ok(())
 }
 
 /// Sets the levels of all pools.

@@ -20,7 +20,8 @@ pub enum Step {
     Create(Box<KuryrPoolPortSpec>),
     /// Give the port these security groups.
     SetGroups(Arc<KuryrPoolPort>, Vec<String>),
-    /// Delete the port: nodes have none, or somebody deleted it in Neutron and it is made anew.
+    /// Delete the port: nodes have none, or it is made anew, because somebody deleted it in Neutron or the nodes' network is
+    /// another one now.
     Delete(Arc<KuryrPoolPort>),
 }
 
@@ -33,11 +34,17 @@ pub fn plan(seen: &Observed, desired: Option<KuryrPoolPortSpec>) -> Step {
         (Some(port), None) => Step::Delete(port),
         // A pod's port that is missing is told on its pod; here nobody but us can replace it.
         (Some(port), Some(_)) if is_missing(&port) => Step::Delete(port),
+        (Some(port), Some(spec)) if place(&port.spec) != place(&spec) => Step::Delete(port),
         (Some(port), Some(spec)) if port.spec.security_group_ids != spec.security_group_ids => {
             Step::SetGroups(port, spec.security_group_ids)
         }
         (Some(_), Some(_)) => Step::Converged,
     }
+}
+
+/// What can't be changed of a port.
+const fn place(spec: &KuryrPoolPortSpec) -> (&String, &Vec<String>) {
+    (&spec.network_id, &spec.subnet_ids)
 }
 
 #[cfg(test)]
@@ -74,6 +81,10 @@ mod tests {
         assert_eq!(plan(&some, Some(spec("a"))), Step::Converged);
         assert_eq!(plan(&some, Some(spec("b"))), Step::SetGroups(port.clone(), vec!["b".into()]));
         assert_eq!(plan(&some, None), Step::Delete(port.clone()));
+        let moved = KuryrPoolPortSpec { network_id: "other".into(), ..spec("b") };
+        assert_eq!(plan(&some, Some(moved)), Step::Delete(port.clone()));
+        let moved = KuryrPoolPortSpec { subnet_ids: vec!["four".into(), "six".into()], ..spec("a") };
+        assert_eq!(plan(&some, Some(moved)), Step::Delete(port.clone()));
         let mut missing = port.clone();
         Arc::make_mut(&mut missing).status = Some(KuryrPoolPortStatus {
             port_id: Some("p".into()),

@@ -54,7 +54,9 @@ pub async fn act(context: &Context, seen: &Observed, step: Step) -> Result<Acted
             Some(deleting) => changed(context, deleting),
             None => Ok(gone(context, object)),
         },
-        step if takes_its_time(object, &step) && !context.queues.pool_ports.has_turn(None, &object.name_any()) => {
+        step if takes_its_time(context, object, &step)
+            && !context.queues.pool_ports.has_turn(None, &object.name_any()) =>
+        {
             Ok(Acted::Ended(Next::Later))
         }
         Step::Destroy => destroy(context, seen).await,
@@ -72,13 +74,15 @@ pub async fn act(context: &Context, seen: &Observed, step: Step) -> Result<Acted
         Step::Create => create(context, object).await,
         Step::Recheck => recheck(context, object).await,
         Step::SetGroups(groups) => set_groups(context, object, groups).await,
+        Step::TakeBack => changed(context, status::take_back(context, object).await?),
     }
 }
 
 /// Whether nobody waits for the step while it waits for its turn at Neutron: thousands of them must not fill all places.
-fn takes_its_time(object: &KuryrPoolPort, step: &Step) -> bool {
+fn takes_its_time(context: &Context, object: &KuryrPoolPort, step: &Step) -> bool {
     match step {
-        Step::Destroy => true,
+        // While pods wait for room, one of them waits for this.
+        Step::Destroy => !context.gather.creator.lacks_room(&object.spec.network_id.as_str().into()),
         Step::SetGroups(_) => object.spec.claim_ref.is_none(),
         _ => false,
     }

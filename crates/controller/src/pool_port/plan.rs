@@ -36,6 +36,8 @@ pub enum Step {
     Recheck,
     /// Give the port these security groups.
     SetGroups(Vec<String>),
+    /// Take back that its groups can't be set: they needn't be any more.
+    TakeBack,
 }
 
 /// Plans the next step.
@@ -82,6 +84,8 @@ fn keep(seen: &Observed) -> Step {
         && conditions::is_true(&status.conditions, conditions::CREATED)
     {
         Step::SetGroups(seen.object.spec.security_group_ids.clone())
+    } else if status.conditions.iter().any(|condition| condition.type_ == conditions::GROUPS_SET) {
+        return Step::TakeBack;
     } else if seen.pool == Pool::Wanted {
         return Step::EnsurePool;
     } else {
@@ -115,6 +119,16 @@ mod tests {
         json!({ "portId": "p", "securityGroupIds": groups, "conditions": [condition] })
     }
 
+    /// Other groups couldn't be set.
+    fn refused(groups: &[&str]) -> serde_json::Value {
+        let mut status = created(groups);
+        let mut refused = status["conditions"][0].clone();
+        refused["type"] = json!(conditions::GROUPS_SET);
+        refused["status"] = json!("False");
+        status["conditions"].as_array_mut().unwrap().push(refused);
+        status
+    }
+
     fn missing() -> serde_json::Value {
         let mut status = created(&["a", "b"]);
         status["conditions"][0]["status"] = json!("False");
@@ -131,6 +145,8 @@ mod tests {
             (Observed { wait: Some(second), ..seen(holds, false, &json!({})) }, Step::Wait(second)),
             (seen(holds, false, &created(&["a", "b"])), Step::Converged),
             (seen(holds, false, &created(&["a"])), Step::SetGroups(vec!["a".into(), "b".into()])),
+            (seen(holds, false, &refused(&["a"])), Step::SetGroups(vec!["a".into(), "b".into()])),
+            (seen(holds, false, &refused(&["a", "b"])), Step::TakeBack),
             (Observed { unsettled: Some(second), ..seen(holds, false, &created(&["a", "b"])) }, Step::Converged),
             (Observed { unsettled: Some(Duration::ZERO), ..seen(holds, false, &created(&["a", "b"])) }, Step::Recheck),
             (seen(holds, true, &created(&["a", "b"])), Step::Converged),

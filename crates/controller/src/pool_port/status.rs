@@ -109,6 +109,14 @@ pub async fn publish_failure(context: &Context, object: &KuryrPoolPort, error: &
     publish_false(context, object, conditions::GROUPS_SET, reason, message).await
 }
 
+/// Takes back that the port's groups can't be set.
+pub async fn take_back(context: &Context, object: &KuryrPoolPort) -> Result<KuryrPoolPort, Error> {
+    let mut status = object.status.clone().unwrap_or_default();
+    status.observed_generation = object.metadata.generation;
+    status.conditions.retain(|condition| condition.type_ == conditions::CREATED);
+    write(context, object, status).await
+}
+
 /// Says that the Neutron ports of earlier requests aren't used. Once that is written nobody can record them any more, so they may be
 /// deleted.
 pub async fn publish_discarded(

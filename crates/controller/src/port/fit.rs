@@ -1,6 +1,6 @@
 //! Which free ports fit a claim, the best one first. Pure.
 
-use crate::inventory::{cooling_for, says};
+use crate::inventory::{cooling_for, has_its_groups, says};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kuryr_api::{KuryrPoolPort, KuryrPoolPortSpec, conditions};
@@ -29,12 +29,11 @@ pub fn fitting(
 /// A port whose groups differ fits only while it is closed: the dataplane follows a change of groups some time later, and
 /// until then it must not let pass what the pod's own groups don't (promise P4).
 pub fn fits(port: &KuryrPoolPort, wanted: &KuryrPoolPortSpec) -> bool {
-    let (spec, status) = (&port.spec, port.status.as_ref());
-    let settled = status.is_some_and(|status| status.security_group_ids == spec.security_group_ids);
+    let spec = &port.spec;
     is_claimable(port)
         && (&spec.node_name, &spec.network_id, &spec.subnet_ids)
             == (&wanted.node_name, &wanted.network_id, &wanted.subnet_ids)
-        && settled
+        && has_its_groups(port)
         && (has_groups(port, &wanted.security_group_ids) || spec.security_group_ids.is_empty())
 }
 

@@ -70,11 +70,14 @@ pub fn plan(seen: &Observed, desired: &Desired, cool_down: Duration) -> Vec<Step
     if !held {
         return vec![Step::AddFinalizer];
     }
-    if seen.interfaces.iter().any(never_to_come) && !seen.is_plugged() {
+    let mut wanted = seen.interfaces.iter().zip(&desired.pool_ports);
+    let never_to_come =
+        |(interface, spec): (&Interface, _)| never_to_come(interface, || fits_any(seen, spec, cool_down));
+    if wanted.clone().any(never_to_come) && !seen.is_plugged() {
         return vec![Step::DeletePort];
     }
     let mut taken = 0;
-    let wanted = seen.interfaces.iter().zip(&desired.pool_ports).filter(|(interface, _)| !interface.lost);
+    let wanted = wanted.by_ref().filter(|(interface, _)| !interface.lost);
     let step = wanted.filter_map(|(interface, spec)| {
         let miss = || Miss { name: interface.name.clone(), spec: Box::new(spec.clone()) };
         match &interface.pool_port {
@@ -98,9 +101,15 @@ pub fn plan(seen: &Observed, desired: &Desired, cool_down: Duration) -> Vec<Step
     step.collect()
 }
 
-/// The interface's port was taken away, or went in Neutron before its node heard of it.
-fn never_to_come(interface: &Interface) -> bool {
-    interface.lost || (!interface.settled && interface.pool_port.as_deref().is_some_and(is_missing))
+/// The interface's port was taken away, or went in Neutron before its node heard of it, and there is no other one: the name of
+/// a new one follows from the claim.
+fn never_to_come(interface: &Interface, another: impl FnOnce() -> bool) -> bool {
+    let is_missing = || interface.pool_port.as_deref().is_some_and(is_missing);
+    interface.lost || (!interface.settled && is_missing() && !another())
+}
+
+fn fits_any(seen: &Observed, spec: &KuryrPoolPortSpec, cool_down: Duration) -> bool {
+    !fit::fitting(&seen.free, spec, cool_down, seen.now).is_empty()
 }
 
 fn set_groups(port: &Arc<KuryrPoolPort>, wanted: &KuryrPoolPortSpec) -> Option<Step> {

@@ -5,12 +5,12 @@ use super::{
     fit,
     observe::{Interface, Observed},
 };
-use crate::{context::Context, error::Error, reasons, runtime::apply};
+use crate::{context::Context, error::Error, inventory::has_its_groups, reasons, runtime::apply};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
 use kuryr_api::{
-    Binding, BindingKind, InterfaceStatus, KuryrPoolPort, KuryrPoolPortStatus, KuryrPort, KuryrPortStatus, Readiness,
+    Binding, BindingKind, InterfaceStatus, KuryrPoolPort, KuryrPort, KuryrPortStatus, Readiness,
     conditions::{self, Wanted},
 };
 
@@ -21,7 +21,10 @@ pub async fn publish(context: &Context, seen: &Observed) -> Result<(), Error> {
         return Ok(());
     }
     let readiness = context.settings.pods.readiness.into();
-    let mut interfaces: Vec<_> = seen.interfaces.iter().filter_map(|of| interface(of, readiness)).collect();
+    // A claim settles on what is listed, so it lists no port that it may still give up for another one.
+    let settles = |of: &&Interface| of.settled || of.pool_port.as_deref().is_some_and(is_usable);
+    let settled = seen.interfaces.iter().filter(settles);
+    let mut interfaces: Vec<_> = settled.filter_map(|of| interface(of, readiness)).collect();
     let allocated = allocated(&seen.interfaces);
     if allocated.reason == reasons::PORT_MISSING {
         // The node still has to know what its interface was made of.
@@ -94,10 +97,18 @@ fn allocated(interfaces: &[Interface]) -> Wanted {
     let Some(lacking) = lacking else {
         return wanted(true, reasons::ALLOCATED, "every interface has its Neutron port");
     };
-    let status = lacking.pool_port.as_ref().and_then(|port| port.status.as_ref());
-    let says = |type_: &str| status.and_then(|status| status.conditions.iter().find(|says| says.type_ == type_));
-    let made = says(conditions::CREATED).is_some_and(|made| made.status == "True");
-    match says(if made { conditions::GROUPS_SET } else { conditions::CREATED }) {
+    let says = |type_: &str| {
+        let port = lacking.pool_port.as_ref()?;
+        let said = port.status.as_ref()?.conditions.iter().find(|says| says.type_ == type_)?;
+        Some((said, said.observed_generation == port.metadata.generation))
+    };
+    let made = says(conditions::CREATED).is_some_and(|(made, _)| made.status == "True");
+    let failure = match made {
+        // What failed for whoever had the port before says nothing about this claim's groups.
+        true => says(conditions::GROUPS_SET).filter(|(_, is_of_now)| *is_of_now),
+        false => says(conditions::CREATED),
+    };
+    match failure.map(|(failure, _)| failure) {
         Some(failure) => wanted(false, reasons::known(&failure.reason), &failure.message),
         None if made => wanted(false, reasons::PENDING, "the Neutron port is being given the pod's security groups"),
         None => wanted(false, reasons::PENDING, "the Neutron port is being created"),
@@ -106,8 +117,7 @@ fn allocated(interfaces: &[Interface]) -> Wanted {
 
 /// The port exists in Neutron and has its groups.
 pub fn is_usable(port: &KuryrPoolPort) -> bool {
-    let has_groups = |status: &KuryrPoolPortStatus| status.security_group_ids == port.spec.security_group_ids;
-    fit::is_created(port) && port.status.as_ref().is_some_and(has_groups)
+    fit::is_created(port) && has_its_groups(port)
 }
 
 /// The pod that an Event is about.
@@ -197,8 +207,10 @@ mod tests {
         let failed = json!({ "type": "SecurityGroupsSet", "status": "False", "reason": "NeutronRefused", "message": "no such group", "lastTransitionTime": "2026-11-23T00:00:00Z" });
         let status = Arc::make_mut(opening.pool_port.as_mut().unwrap()).status.as_mut().unwrap();
         status.conditions.push(serde_json::from_value(failed).unwrap());
-        let says = allocated(&[opening]);
+        let says = allocated(std::slice::from_ref(&opening));
         assert_eq!((says.reason, says.message.as_str()), (reasons::REFUSED, "no such group"), "why it waits is told");
+        Arc::make_mut(opening.pool_port.as_mut().unwrap()).metadata.generation = Some(2);
+        assert_eq!(allocated(&[opening]).reason, reasons::PENDING, "that was about the groups of an earlier claim");
     }
 
     #[test]

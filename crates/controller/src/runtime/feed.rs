@@ -3,8 +3,10 @@
 use super::{Kind, cache::Shared, health::Health, metrics::Metrics};
 use crate::error::kubernetes_reason;
 use futures::{StreamExt, stream::BoxStream};
+use http::{Request, Uri};
 use kube::{
     Api, Client,
+    client::Body,
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
@@ -63,25 +65,18 @@ impl<K: Kind> Feed<K> {
     /// Watches until `shutdown`.
     pub async fn run(mut self, health: Health, shutdown: CancellationToken) {
         let kind = K::kind(&()).into_owned();
-        // From the API server's cache, and one object at a time: pages of a list may be read from etcd.
-        let mut events = self.events(Config::streaming_lists);
-        let (mut streams, mut is_whole) = (true, true);
+        let mut listing = Listing::default();
+        let mut events = self.events(&listing);
         let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 event = events.next() => match event {
-                    // Cut off, by the time limit of a watch perhaps, and begun anew: pages have no such limit.
-                    Some(Ok(watcher::Event::Init)) if streams && !is_whole => {
-                        (events, streams) = (self.pages(&kind), false);
+                    Some(event) if listing.turns(&event) => {
+                        tracing::debug!(kind = %kind, streams = listing.streams, "listing anew");
+                        events = self.events(&listing);
                     }
-                    Some(Ok(event)) => {
-                        is_whole = !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_));
-                        self.watched(event);
-                    }
-                    Some(Err(error)) if streams && refuses_to_stream(&error) => {
-                        (events, streams) = (self.pages(&kind), false);
-                    }
+                    Some(Ok(event)) => self.watched(event),
                     Some(Err(error)) => self.failed(&kind, &error),
                     None => return,
                 },
@@ -91,18 +86,16 @@ impl<K: Kind> Feed<K> {
         }
     }
 
-    fn pages(&self, kind: &str) -> Events<K> {
-        tracing::info!(kind, "the API server doesn't stream the list, it is read in pages");
-        self.events(|config| config)
-    }
-
     /// What the API server says of the kind: first what there is, then each change.
-    fn events(&self, list: fn(Config) -> Config) -> Events<K> {
-        let mut config = list(Config::default().timeout(self.watch_seconds));
+    fn events(&self, listing: &Listing) -> Events<K> {
+        let mut config = Config::default().timeout(self.watch_seconds);
+        if listing.streams {
+            config = config.streaming_lists();
+        }
         if let Some(fields) = self.fields {
             config = config.fields(fields);
         }
-        watcher(Api::all(self.client.clone()), config).default_backoff().boxed()
+        watcher(Api::all(consistent(&self.client)), config).default_backoff().boxed()
     }
 
     pub(super) fn watched(&mut self, event: watcher::Event<DeserializeGuard<K>>) {
@@ -129,8 +122,70 @@ impl<K: Kind> Feed<K> {
     }
 }
 
+/// How a list is got. As a stream it comes from the API server's cache, one object at a time; pages may be read from etcd. So each list is
+/// first asked for as a stream, and in pages where that is refused, or ends too early.
+#[derive(Debug)]
+struct Listing {
+    streams: bool,
+    begun: bool,
+    whole: bool,
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self { streams: true, begun: false, whole: false }
+    }
+}
+
+impl Listing {
+    /// Takes in what the watch has brought. `true`: it is to begin anew, in the other way.
+    fn turns<T>(&mut self, event: &watcher::Result<watcher::Event<T>>) -> bool {
+        let turn = match event {
+            // Cut off, by the time limit of a watch perhaps, and begun anew: pages have no such limit.
+            Ok(watcher::Event::Init) if self.streams => self.begun && !self.whole,
+            // The list in pages was got, and has grown too old: the next one may come as a stream again.
+            Ok(watcher::Event::Init) => self.whole,
+            Err(error) => self.streams && !self.whole && refuses_to_stream(error),
+            Ok(_) => false,
+        };
+        if turn {
+            *self = Self { streams: !self.streams, ..Self::default() };
+            return true;
+        }
+        match event {
+            Ok(watcher::Event::Init) => (self.begun, self.whole) = (true, false),
+            Ok(watcher::Event::InitDone) => self.whole = true,
+            _ => {}
+        }
+        false
+    }
+}
+
+/// The same client, whose streamed lists are as new as the API server's store when they are asked for, as those in pages are: kube
+/// asks for version 0, whatever the API server's cache has, which may be older than what is known here.
+fn consistent(client: &Client) -> Client {
+    let (inner, namespace) = (client.clone(), client.default_namespace().to_owned());
+    let send = move |mut request: Request<Body>| {
+        if let Some(uri) = unversioned(request.uri()) {
+            *request.uri_mut() = uri;
+        }
+        let inner = inner.clone();
+        async move { inner.send(request).await }
+    };
+    Client::new(tower::service_fn(send), namespace)
+}
+
+/// The same request for a streamed list, without a version. `None`: it is another one.
+fn unversioned(uri: &Uri) -> Option<Uri> {
+    let query = uri.query().filter(|query| query.contains("sendInitialEvents=true"))?;
+    let kept: Vec<_> = query.split('&').filter(|pair| *pair != "resourceVersion=0").collect();
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(format!("{}?{}", uri.path(), kept.join("&")).parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
 /// Whether the API server is one that lists only in pages: its feature WatchList is off (422), or its etcd is older than 3.4.31 or
-/// 3.5.13 and can't tell how far it is (500). Another error of these kinds does no harm: pages are only slower.
+/// 3.5.13 and can't tell how far it is (500).
 fn refuses_to_stream(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) | watcher::Error::WatchError(status) => {
@@ -142,14 +197,13 @@ fn refuses_to_stream(error: &watcher::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::runtime::{cache::cache, events::Events, health::Health, metrics::Metrics};
-    use http::{Request, Response};
-    use kube::{Client, client::Body};
+    use super::*;
+    use crate::runtime::{cache::cache, events::Events};
+    use http::Response;
     use kuryr_api::KuryrPool;
     use prometheus_client::registry::Registry;
     use serde_json::json;
-    use std::{convert::Infallible, time::Duration};
-    use tokio_util::sync::CancellationToken;
+    use std::convert::Infallible;
 
     fn answer(status: u16, body: &serde_json::Value) -> Response<Body> {
         let body = format!("{body}\n").into_bytes();
@@ -165,6 +219,7 @@ mod tests {
         let server = tower::service_fn(move |request: Request<Body>| async move {
             let query = request.uri().query().unwrap_or_default();
             if query.contains("sendInitialEvents=true") {
+                assert!(!query.contains("resourceVersion="), "{query}");
                 return Ok::<_, Infallible>(streamed());
             }
             if query.contains("watch=true") {
@@ -180,6 +235,36 @@ mod tests {
         tokio::spawn(feed.run(Health::default(), stop.clone()));
         assert!(tokio::time::timeout(Duration::from_secs(600), pools.synced()).await.unwrap());
         stop.cancel();
+    }
+
+    fn refused(code: u16) -> watcher::Result<watcher::Event<()>> {
+        let status = serde_json::from_value(refusal(code)).unwrap();
+        Err(watcher::Error::WatchError(Box::new(status)))
+    }
+
+    #[test]
+    fn each_list_is_asked_for_as_a_stream_and_in_pages_only_where_that_fails() {
+        use watcher::Event::{Apply, Init, InitApply, InitDone};
+        for (events, expected) in [
+            // Got as a stream: later refusals are those of a watch, which goes on where it was.
+            (vec![Ok(Init), Ok(InitApply(())), Ok(InitDone), refused(500), refused(422), Ok(Apply(()))], vec![]),
+            // The versions are too old, and the next list is a stream again.
+            (vec![Ok(Init), Ok(InitDone), refused(410), Ok(Init), Ok(InitDone)], vec![]),
+            (vec![Ok(Init), refused(422)], vec![1]),
+            (vec![refused(422)], vec![0]),
+            (vec![Ok(Init), refused(503), Ok(Init)], vec![2]),
+            (vec![Ok(Init), Ok(InitApply(())), Ok(Init)], vec![2]),
+            // In pages: a refusal is only a failure there, and when they are too old a stream is tried again.
+            (
+                vec![Ok(Init), refused(422), Ok(Init), refused(500), Ok(Init), Ok(InitDone), refused(410), Ok(Init)],
+                vec![1, 7],
+            ),
+        ] {
+            let mut listing = Listing::default();
+            let turns: Vec<usize> =
+                events.iter().enumerate().filter(|(_, event)| listing.turns(event)).map(|(index, _)| index).collect();
+            assert_eq!(turns, expected, "{events:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -53,19 +53,61 @@ fn closed_free_ports_are_opened_for_their_pod_before_it_hears_of_them() {
     });
 }
 
+/// A second pod whose port Neutron doesn't open, and its claim that says so.
+async fn refused(world: &World) -> (Pod, KuryrPort) {
+    world.fake.inject(&Fault::new(Effect::Status(503, None)).on(Method::PUT, PORTS));
+    let pod = world.create_pod("second", false).await;
+    let told = claim(world, &pod, "the claim says why it waits", |claim| {
+        let conditions = claim.status.iter().flat_map(|status| &status.conditions);
+        conditions
+            .into_iter()
+            .any(|c| (&*c.type_, &*c.status, &*c.reason) == (conditions::ALLOCATED, "False", "OpenStackUnavailable"))
+    })
+    .await;
+    assert_eq!(told.status.as_ref().unwrap().interfaces, [], "a port that it may give up isn't its own");
+    (pod, told)
+}
+
+#[test]
+fn a_port_that_goes_after_it_could_not_be_opened_is_replaced() {
+    in_world(|mut world| async move {
+        let (controller, _, spare) = closed(&mut world).await;
+        let (pod, told) = refused(&world).await;
+        let gone = spare.status.unwrap().port_id.unwrap();
+        world.fake.delete_port(&gone);
+        world.fake.heal();
+        let deleting = |claim: &KuryrPort| claim.metadata.deletion_timestamp.is_some();
+        let given_up = claim(&world, &pod, "the claim is given up", deleting).await;
+        assert_eq!(given_up.uid(), told.uid());
+        world.confirm(&given_up).await;
+        let again = world.allocated(&pod).await;
+        assert_ne!(again.status.as_ref().unwrap().interfaces[0].port_id, gone);
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn what_failed_for_one_pod_is_not_told_to_the_next() {
+    in_world(|mut world| async move {
+        let (controller, _, spare) = closed(&mut world).await;
+        let (_, told) = refused(&world).await;
+        end(&world, "second", &told).await;
+        eventually("the free port says no more that its groups can't be set", || async {
+            let port = world.pool_ports().get(&spare.name_any()).await.unwrap();
+            let says = port.status?.conditions;
+            (port.spec.claim_ref.is_none() && says.iter().all(|says| says.type_ != conditions::GROUPS_SET))
+                .then_some(())
+        })
+        .await;
+        controller.stop().await;
+    });
+}
+
 #[test]
 fn why_a_port_can_t_be_opened_is_told() {
     in_world(|mut world| async move {
         let (controller, _, spare) = closed(&mut world).await;
-        world.fake.inject(&Fault::new(Effect::Status(503, None)).on(Method::PUT, PORTS));
-        let pod = world.create_pod("second", false).await;
-        claim(&world, &pod, "the claim says why it waits", |claim| {
-            let conditions = claim.status.iter().flat_map(|status| &status.conditions);
-            conditions.into_iter().any(|c| {
-                (&*c.type_, &*c.status, &*c.reason) == (conditions::ALLOCATED, "False", "OpenStackUnavailable")
-            })
-        })
-        .await;
+        let (pod, _) = refused(&world).await;
         let says = world.pool_ports().get(&spare.name_any()).await.unwrap().status.unwrap().conditions;
         assert!(conditions::is_true(&says, conditions::CREATED), "the port exists all the same");
         world.fake.heal();

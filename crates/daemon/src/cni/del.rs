@@ -32,8 +32,9 @@ pub(super) async fn del(node: Arc<Node>, call: Call) -> Result<(), CniError> {
 async fn remove(node: &Node, interface: &Attached) -> kuryr_datapath::Result<()> {
     let driver = &node.switch.driver;
     let (container, ifname) = (&interface.container_id, &interface.ifname);
-    let held = driver.held().await?;
-    if gives_back(node, &interface.port_id, &held) {
+    let (_given, mut held) = node.giving.begin(&interface.port_id);
+    held.extend(driver.held().await?.into_iter().map(|held| held.spec.port_id));
+    if gives_back(node, &interface.port_id, &held.into_iter().collect()) {
         driver.give_back(container, ifname).await
     } else {
         driver.unplug(container, ifname).await

@@ -73,6 +73,8 @@ impl Duty for Hold {
     async fn plan(&mut self, node: &Node) -> Vec<Action<What>> {
         // Objects first: a port that a pod gives back between the two looks is held at the second.
         let (pools, ports) = (node.caches.pools.state(), node.caches.pool_ports.state());
+        // One that can't be read, as the log says, may be what a port is held for.
+        let is_certain = pools.iter().all(|pool| pool.0.is_ok()) && ports.iter().all(|port| port.0.is_ok());
         let (pools, ports) = (readable_pools(&pools), readable_ports(&ports));
         self.later = self.waits(node, &ports);
         if self.later || !node.caches.unsynced().is_empty() || !node.caches.pools_synced() {
@@ -103,7 +105,7 @@ impl Duty for Hold {
                 plan.push(say(port, condition));
             }
         }
-        let unwanted = held.keys().filter(|id| !wanted.contains(*id));
+        let unwanted = held.keys().filter(|id| is_certain && !wanted.contains(*id));
         plan.extend(unwanted.map(|id| Action { key: (*id).to_owned(), basis: 0, what: What::LetGo((*id).to_owned()) }));
         plan
     }
@@ -150,8 +152,9 @@ fn to_plug(pool: &KuryrPool) -> usize {
     of_status.map_or(0, |status| usize::try_from(status.to_plug).unwrap_or(usize::MAX))
 }
 
-/// The port of a sandbox's interface is to be held further when the interface goes. Without a list of the pools it isn't.
-pub fn gives_back(node: &Node, port_id: &str, held: &[Held]) -> bool {
+/// The port of a sandbox's interface is to be held further when the interface goes, where these are held or are about to be.
+/// Without a list of the pools it isn't.
+pub fn gives_back(node: &Node, port_id: &str, held: &HashSet<String>) -> bool {
     if !node.caches.pools_synced() {
         return false;
     }
@@ -160,7 +163,7 @@ pub fn gives_back(node: &Node, port_id: &str, held: &[Held]) -> bool {
     let has = |port: &KuryrPoolPort, id: &str| port.status.as_ref().is_some_and(|s| s.port_id.as_deref() == Some(id));
     let Some(port) = ports.iter().find(|port| has(port, port_id) && spec(port).is_some()) else { return false };
     let Some(pool) = pools.iter().find(|pool| is_of(port, pool)) else { return false };
-    let of_pool = |held: &&Held| ports.iter().any(|port| has(port, &held.spec.port_id) && is_of(port, pool));
+    let of_pool = |held: &&String| ports.iter().any(|port| has(port, held) && is_of(port, pool));
     decide_hold::gives_back(held.iter().filter(of_pool).count(), to_plug(pool))
 }
 

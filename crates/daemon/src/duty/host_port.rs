@@ -42,12 +42,15 @@ impl Duty for HostPortDuty {
             return Vec::new();
         }
         let Ok(status) = node.switch.host_port.status().await else { return Vec::new() };
-        let claimed = claimed(&node.caches.pool_ports.state(), &node.settings.node_name);
+        let ports = node.caches.pool_ports.state();
+        let claimed = claimed(&ports, &node.settings.node_name);
         let name = &node.settings.node_port;
         let action = |what, basis| vec![Action { key: name.clone(), basis, what }];
         let state = status.as_ref().map(|status| (status.ifindex, status.ready, status.error.clone()));
         let Some(port) = claimed else {
-            return if status.is_some() { action(What::Remove, basis(&state)) } else { Vec::new() };
+            // One that can't be read, as the log says, may be the Node's.
+            let is_certain = ports.iter().all(|port| port.0.is_ok());
+            return if status.is_some() && is_certain { action(What::Remove, basis(&state)) } else { Vec::new() };
         };
         let Some(spec) = spec(&port, &node.settings.routed_networks) else { return Vec::new() };
         // Made again when the object or the device changes (a restart of the switch makes a new device without

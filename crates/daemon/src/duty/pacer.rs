@@ -45,6 +45,8 @@ impl Pacer {
         let random = self.random();
         let pace = self.objects.entry(key.to_owned()).or_default();
         pace.busy = false;
+        // What was done before may be half undone.
+        pace.done = None;
         pace.failures = pace.failures.saturating_add(1);
         let delay = Backoff::of(class).delay(pace.failures, random);
         pace.not_before = Some(now + delay);
@@ -100,6 +102,19 @@ mod tests {
         pacer.done("a".into(), 2);
         pacer.retain::<()>(&[]);
         assert!(pacer.begin("a", 2, now), "it was well in between");
+    }
+
+    #[test]
+    fn a_failure_undoes_what_was_done() {
+        let (mut pacer, now) = (Pacer::default(), Instant::now());
+        assert!(pacer.begin("a", 1, now));
+        pacer.done("a".into(), 1);
+        assert!(pacer.begin("a", 2, now));
+        let delay = pacer.failed("a", Class::Transient, now);
+        assert!(!pacer.begin("a", 1, now));
+        assert!(pacer.begin("a", 1, now + delay), "it is as it was before, or not: it is done again");
+        pacer.done("a".into(), 1);
+        assert_eq!(pacer.next(now + delay), None, "nothing is left to wait for");
     }
 
     #[test]

@@ -15,10 +15,15 @@ use tokio::time::{Duration, Instant};
 /// How soon the daemon looks again after it has found something.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// The same while there is more than can be removed at once, as after a reboot, and it becomes less.
+const GO_ON: Duration = Duration::from_millis(100);
+
 /// Finds leftovers and removes them.
 #[derive(Default)]
 pub struct Repair {
     next: Option<Instant>,
+    /// How much there was to remove at the last look.
+    found: usize,
     unknown: Since<String>,
 }
 
@@ -59,9 +64,8 @@ impl Duty for Repair {
         let orphans =
             orphans.map(|orphan| action(orphan.host_interface.clone(), Leftover::Orphan(Box::new(orphan)), now));
         let plan: Vec<_> = stale.chain(orphans).collect();
-        // After a removal, look once more soon whether it is really gone; and what a call is at work on may be left by it.
-        let pause = if clean && plan.is_empty() { node.settings.timeouts.repair() } else { LOOK_AGAIN };
-        self.next = Some(now + pause);
+        let before = std::mem::replace(&mut self.found, plan.len());
+        self.next = Some(now + pause(clean, before, plan.len(), node.settings.timeouts.repair()));
         plan
     }
 
@@ -98,6 +102,19 @@ impl Repair {
             }
             .remove()
         })
+    }
+}
+
+/// The time until the next look.
+fn pause(clean: bool, before: usize, found: usize, long: Duration) -> Duration {
+    let is_many = found > Repair::AT_ONCE;
+    if is_many && (before <= Repair::AT_ONCE || found < before) {
+        GO_ON
+    } else if clean && found == 0 {
+        long
+    } else {
+        // Whether what was removed is really gone; and what a call is at work on may be left by it.
+        LOOK_AGAIN
     }
 }
 
@@ -151,4 +168,22 @@ async fn remove_orphan(node: &Node, orphan: &Attached) -> Result<(), Failure> {
     removed.map_err(|source| Failure::Switch { what: format!("removing {}", orphan.host_interface), source })?;
     node.metrics.repaired("orphan");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_leftovers_go_one_after_the_other_as_long_as_they_become_fewer() {
+        let long = Duration::from_secs(180);
+        let pauses = |found: &[usize]| {
+            let before = [0].into_iter().chain(found.iter().copied());
+            let pauses = before.zip(found).map(|(before, found)| pause(*found == 0, before, *found, long));
+            pauses.collect::<Vec<_>>()
+        };
+        assert_eq!(pauses(&[110, 94, 40, 16, 0]), [GO_ON, GO_ON, GO_ON, LOOK_AGAIN, long]);
+        assert_eq!(pauses(&[40, 40, 40, 24]), [GO_ON, LOOK_AGAIN, LOOK_AGAIN, GO_ON], "what stays isn't hurried");
+        assert_eq!(pause(false, 0, 0, long), LOOK_AGAIN, "a call is at work on it");
+    }
 }

@@ -107,6 +107,7 @@ fn facts(node: &Node, port: &GuardedPort, busy: bool, by_pod: &HashMap<&str, Vec
         _ => interface.ready,
     };
     let of_pod = port.pod_uid().and_then(|uid| by_pod.get(uid)).map_or(&[][..], Vec::as_slice);
+    let of_pod: Vec<_> = of_pod.iter().filter(|interface| is_of(port, interface)).collect();
     PlugFacts {
         wanted: port.0.as_ref().map_or(0, |port| port.spec.interfaces.len()),
         attached: of_pod.len(),
@@ -116,6 +117,13 @@ fn facts(node: &Node, port: &GuardedPort, busy: bool, by_pod: &HashMap<&str, Vec
         missing_for: Duration::ZERO,
         grace: node.settings.timeouts.missing(),
     }
+}
+
+/// Whether an interface of the pod has one of the Neutron ports that the KuryrPort says. One with another is left of a KuryrPort
+/// that somebody deleted.
+fn is_of(port: &GuardedPort, interface: &Attached) -> bool {
+    let status = port.0.as_ref().ok().and_then(|port| port.status.as_ref());
+    status.is_some_and(|status| status.interfaces.iter().any(|got| got.port_id == interface.port_id))
 }
 
 /// Whether the news can wait until pods have started: that all is well from the beginning nobody waits to hear, and the API server would
@@ -200,6 +208,29 @@ mod tests {
             assert!(write(&port(&first.what.conditions), state, "node1").is_none(), "{state:?} (promise P5)");
         }
         assert!(write(&port(&[]), PlugState::Unchanged, "node1").is_none());
+    }
+
+    #[test]
+    fn only_interfaces_with_the_claims_own_ports_count() {
+        let attached = |port_id: &str| Attached {
+            pod: kuryr_datapath::PodRef { namespace: "shop".into(), name: "web-0".into(), uid: "u1".into() },
+            container_id: "c".into(),
+            netns: "/run/netns/c".into(),
+            ifname: "eth0".into(),
+            host_interface: "kpod".into(),
+            port_id: port_id.into(),
+            ready: true,
+            error: None,
+        };
+        assert!(!is_of(&port(&[]), &attached("p1")), "it has no ports yet");
+        let mut with_port = port(&[]);
+        let status = with_port.0.as_mut().unwrap().status.as_mut().unwrap();
+        status.interfaces = serde_json::from_value(json!([{
+            "name": "eth0", "poolPort": "n-1", "portId": "p1", "macAddress": "fa:16:3e:00:00:01", "mtu": 1442,
+            "addresses": [], "binding": {"kind": "OVS"},
+        }]))
+        .unwrap();
+        assert!(is_of(&with_port, &attached("p1")) && !is_of(&with_port, &attached("p0")));
     }
 
     #[test]

@@ -54,7 +54,8 @@ impl NodePort {
     /// Makes it as it should be, whatever it was before. Writes nothing where it is.
     ///
     /// # Errors
-    /// When the bridge isn't there, when the switch doesn't make the device in time, or when it can't be configured.
+    /// When the bridge isn't there, when the switch doesn't make the device in time, or when it can't be configured. When
+    /// another's interface has the name, nothing is changed.
     /// It may be called again at any time.
     pub async fn ensure(&self, spec: &NodePortSpec) -> Result<NodePortStatus> {
         let _lock = self.inner.locks.lock(&self.name).await;
@@ -64,12 +65,15 @@ impl NodePort {
         self.status().await?.ok_or_else(|| Error::Gone { interface: self.name.clone() })
     }
 
-    /// Removes it. That it isn't there is no error.
+    /// Removes it. That it isn't there is no error, and what isn't Kuryr's stays.
     ///
     /// # Errors
     /// When the OVSDB server refuses it or can't be reached.
     pub async fn remove(&self) -> Result<()> {
         let _lock = self.inner.locks.lock(&self.name).await;
+        if self.status().await?.is_none() {
+            return Ok(());
+        }
         // The device is the switch's: it goes with the port.
         self.inner.remove_port(&self.name).await.map(drop)
     }
@@ -79,7 +83,7 @@ impl NodePort {
     /// # Errors
     /// When the OVSDB server can't be reached.
     pub async fn status(&self) -> Result<Option<NodePortStatus>> {
-        Ok(self.inner.client.read(&self.name, |view| view.interface(&self.name).map(status)).await?)
+        Ok(self.inner.client.read(&self.name, |view| self.find(view)).await?)
     }
 
     /// Waits until the port differs from `last`: its device was made anew without addresses, it was removed, the switch
@@ -89,7 +93,7 @@ impl NodePort {
     /// When the runtime is shutting down.
     pub async fn changed(&self, last: Option<&NodePortStatus>) -> Result<()> {
         let mut watch = self.inner.client.watch();
-        let differs = |view: &View| view.live && view.interface(&self.name).map(status).as_ref() != last;
+        let differs = |view: &View| view.live && self.find(view).as_ref() != last;
         watch.wait_for(differs).await.map(drop).map_err(|_| Error::Interrupted { interface: self.name.clone() })
     }
 
@@ -110,6 +114,10 @@ impl NodePort {
         neighbours::announce(&self.inner.settings.namespace, &self.name, spec.mac, addresses).await
     }
 
+    fn find(&self, view: &View) -> Option<NodePortStatus> {
+        view.interface(&self.name).filter(|interface| is_ours(interface)).map(status)
+    }
+
     /// Adds or corrects the rows in the OVSDB.
     async fn ensure_row(&self, spec: &NodePortSpec) -> Result<()> {
         let name = &self.name;
@@ -120,6 +128,7 @@ impl NodePort {
             Some((view.interface(name)?.clone(), on_bridge))
         });
         match found.await? {
+            Some((row, _)) if !is_ours(&row) => return Err(Error::Foreign { interface: name.clone() }),
             Some((row, true)) if row.kind == "internal" => return self.correct_row(&row, spec).await,
             Some(_) => drop(self.inner.remove_port(name).await?),
             None => {}
@@ -212,6 +221,11 @@ impl NodePort {
         // The switch was restarted between its word and our look: the caller tries again.
         found.ok_or_else(|| Error::Gone { interface: self.name.clone() })
     }
+}
+
+/// Every row that this driver has ever made says so.
+fn is_ours(interface: &Interface) -> bool {
+    interface.external_ids.contains_key(record::NODE_PORT)
 }
 
 fn status(interface: &Interface) -> NodePortStatus {
