@@ -36,8 +36,13 @@ impl Controller {
     pub fn start(program: &Path, folder: &Path) -> Result<Self> {
         let log = File::options().create(true).append(true).open(folder.join("controller.log"));
         let log = log.context("making the controller's log")?;
-        let mut command = Command::new(program);
-        command.args(["controller", "--listen", ADMIN, "--config"]).arg(folder.join("kuryr.yaml"));
+        // It ends with us, however we end.
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(program)
+            .args(["controller", "--listen", ADMIN, "--config"])
+            .arg(folder.join("kuryr.yaml"));
         command.env("KUBECONFIG", folder.join("kubeconfig")).stdin(Stdio::null());
         let child = command.stdout(log.try_clone()?).stderr(log).kill_on_drop(true).spawn();
         let child = child.with_context(|| format!("starting {}", program.display()))?;

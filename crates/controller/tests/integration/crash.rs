@@ -11,7 +11,7 @@
 //! request is called by its kind and its number among those of its kind, because the order of requests of different objects isn't
 //! always the same.
 
-use super::harness::{Keeper, Moment, Point, Step, WAY, World, in_worlds};
+use super::harness::{Keeper, Kept, Moment, Point, Step, WAY, World, in_worlds};
 use std::collections::BTreeSet;
 
 /// How many worlds there are at a time: they mostly wait.
@@ -36,17 +36,22 @@ const MUST_WITH_POOLS: [&str; 3] = ["POST kuryrpools", "PATCH kuryrpools/status"
 
 #[test]
 fn a_crash_anywhere_on_a_pods_way_without_pools_is_healed() {
-    crash_everywhere(false, &MUST);
+    crash_everywhere(Kept::Nothing, &MUST);
 }
 
 #[test]
 fn a_crash_anywhere_on_a_pods_way_with_pools_is_healed() {
-    crash_everywhere(true, &[&MUST[..], &MUST_WITH_POOLS].concat());
+    crash_everywhere(Kept::Open, &[&MUST[..], &MUST_WITH_POOLS].concat());
 }
 
-fn crash_everywhere(pooled: bool, must: &[&str]) {
+#[test]
+fn a_crash_anywhere_on_a_pods_way_with_closed_pools_is_healed() {
+    crash_everywhere(Kept::Closed, &[&MUST[..], &MUST_WITH_POOLS, &["PUT neutron/ports"]].concat());
+}
+
+fn crash_everywhere(kept: Kept, must: &[&str]) {
     let requests = in_worlds(1, vec![()], |world, ()| async move {
-        let world = world.on_the_way(pooled);
+        let world = world.on_the_way(kept);
         let mut keeper = Keeper::new(&world, None);
         go(&world, &mut keeper).await;
         let requests = keeper.life().requests();
@@ -56,7 +61,7 @@ fn crash_everywhere(pooled: bool, must: &[&str]) {
     let points = points(&requests.concat());
     println!("a pod's way has {} crash points", points.len());
     let visited = in_worlds(AT_ONCE, points.clone(), |world, point| async move {
-        let world = world.on_the_way(pooled);
+        let world = world.on_the_way(kept);
         let mut keeper = Keeper::new(&world, Some(point.clone()));
         go(&world, &mut keeper).await;
         keeper.end().await;

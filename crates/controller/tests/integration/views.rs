@@ -4,7 +4,7 @@
 //! While the view stands still, writes and questions about one object go to the API server as it is. When it moves again,
 //! everything has to converge, and then to stay ("eventually stable", Anvil, OSDI 2024).
 
-use super::harness::{Keeper, Step, Thaw, WAY, World, in_worlds};
+use super::harness::{Keeper, Kept, Step, Thaw, WAY, World, in_worlds};
 use kube::api::ListParams;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const PERTURBED: Duration = Duration::from_millis(1500);
 /// What is perturbed, and when.
 #[derive(Debug, Clone)]
 struct Perturbation {
-    pooled: bool,
+    kept: Kept,
     kinds: Vec<&'static str>,
     /// The view is that before this step.
     seen: Step,
@@ -31,7 +31,7 @@ struct Perturbation {
 #[test]
 fn a_controller_that_reconnects_to_the_past_does_no_harm() {
     in_worlds(AT_ONCE, cases(Thaw::Late), |world, case| async move {
-        let world = world.on_the_way(case.pooled);
+        let world = world.on_the_way(case.kept);
         let mut keeper = Keeper::new(&world, None);
         let mut version = String::new();
         for step in WAY {
@@ -56,7 +56,7 @@ fn a_controller_that_reconnects_to_the_past_does_no_harm() {
 #[test]
 fn what_a_watch_leaves_out_is_made_up_for() {
     in_worlds(AT_ONCE, cases(Thaw::Never), |world, case| async move {
-        let world = world.on_the_way(case.pooled);
+        let world = world.on_the_way(case.kept);
         let mut keeper = Keeper::new(&world, None);
         for step in WAY {
             if step == case.seen {
@@ -79,11 +79,11 @@ fn what_a_watch_leaves_out_is_made_up_for() {
 /// Every kind, and every part of the way, with pools and without.
 fn cases(thaw: Thaw) -> Vec<Perturbation> {
     let mut cases = Vec::new();
-    for pooled in [false, true] {
+    for kept in [Kept::Nothing, Kept::Open] {
         for kinds in kinds() {
             for (at, shown) in WAY.into_iter().enumerate() {
                 let seen = WAY[..=at].iter();
-                cases.extend(seen.map(|seen| Perturbation { pooled, kinds: kinds.clone(), seen: *seen, shown, thaw }));
+                cases.extend(seen.map(|seen| Perturbation { kept, kinds: kinds.clone(), seen: *seen, shown, thaw }));
             }
         }
     }

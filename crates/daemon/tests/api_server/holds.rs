@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 impl Cluster {
     /// The controller has made the node's pool.
-    async fn pool(&self, to_plug: u32) -> String {
+    pub async fn pool(&self, to_plug: u32) -> String {
         let name = self.named("pool");
         let object = json!({
             "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPool", "metadata": {"name": name},
@@ -46,7 +46,7 @@ impl Cluster {
     }
 
     /// The controller has made a free port, which Neutron calls `id`.
-    async fn free_port(&self, name: &str, id: &str) -> String {
+    pub async fn free_port(&self, name: &str, id: &str) -> String {
         let name = self.named(name);
         let object = json!({
             "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPoolPort",
@@ -84,7 +84,7 @@ impl Cluster {
     }
 }
 
-async fn held(rig: &Rig, ports: &[&str]) {
+pub async fn held(rig: &Rig, ports: &[&str]) {
     until(&format!("{ports:?} held"), || async { rig.switch.held_ports() == ports }).await;
 }
 

@@ -14,6 +14,7 @@ mod scenarios;
 mod silence;
 #[path = "../support/mod.rs"]
 mod support;
+mod unreadable;
 
 use cluster::{Cluster, Servers};
 use futures::{FutureExt, future::BoxFuture};
@@ -55,6 +56,7 @@ const ALL: &[Scenario] = scenarios![
         repair_does_not_wait_for_a_dataplane,
         neutron_says_that_a_port_is_ready,
     ],
+    unreadable: [what_can_t_be_read_takes_nothing_away],
     silence: [a_silent_connection_is_noticed_and_a_quiet_one_is_not_silent],
 ];
 

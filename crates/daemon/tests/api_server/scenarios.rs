@@ -4,7 +4,10 @@ use crate::{
     cluster::{Cluster, NAMESPACE},
     support::{Daemon, call, folder, quick, until},
 };
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{
+    Client,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
 use kuryr_api::CONTROLLER;
 use kuryr_cni::Command;
 use kuryr_core::names::{NEUTRON_PORT_FINALIZER, kuryr_port};
@@ -22,6 +25,8 @@ pub struct Rig {
     pub cluster: Cluster,
     pub switch: Arc<FakeSwitch>,
     pub daemon: Daemon,
+    /// The daemon's way to the API server.
+    way: Client,
     folder: TempDir,
 }
 
@@ -31,9 +36,15 @@ impl Rig {
     }
 
     pub async fn with(cluster: Cluster, timeouts: Timeouts) -> Self {
+        let way = cluster.client.clone();
+        Self::by(cluster, way, timeouts).await
+    }
+
+    /// A daemon that has another way to the API server.
+    pub async fn by(cluster: Cluster, way: Client, timeouts: Timeouts) -> Self {
         let (switch, (folder, path)) = (FakeSwitch::new(), folder());
-        let daemon = Daemon::start(&cluster.node, &path, cluster.client.clone(), &switch, timeouts).await;
-        let rig = Self { cluster, switch, daemon, folder };
+        let daemon = Daemon::start(&cluster.node, &path, way.clone(), &switch, timeouts).await;
+        let rig = Self { cluster, switch, daemon, way, folder };
         until("readiness", || async { rig.daemon.admin("/ready").await.0 == 200 }).await;
         rig
     }
@@ -41,10 +52,10 @@ impl Rig {
     /// `kill -9`, and a start.
     pub async fn killed_and_restarted(self) -> Self {
         self.daemon.kill().await;
-        let client = self.cluster.client.clone();
-        let daemon = Daemon::start(&self.cluster.node, self.folder.path(), client, &self.switch, quick()).await;
+        let daemon =
+            Daemon::start(&self.cluster.node, self.folder.path(), self.way.clone(), &self.switch, quick()).await;
         until("readiness", || async { daemon.admin("/ready").await.0 == 200 }).await;
-        Self { cluster: self.cluster, switch: self.switch, daemon, folder: self.folder }
+        Self { daemon, ..self }
     }
 
     /// A pod with its allocated KuryrPort. Gives the pod's name and uid, and the KuryrPort's name.
@@ -299,8 +310,8 @@ pub async fn leftovers_are_removed(cluster: Cluster) {
     rig.daemon.stop().await;
 }
 
-pub async fn the_node_port_follows_its_object(cluster: Cluster) {
-    let rig = Rig::new(cluster.clone()).await;
+/// The controller has made the node's own port. Gives its name.
+pub async fn node_port(cluster: &Cluster) -> String {
     let name = cluster.named("node-port");
     let object = json!({
         "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPoolPort",
@@ -317,8 +328,14 @@ pub async fn the_node_port_follows_its_object(cluster: Cluster) {
                    "conditions": [{"type": "Created", "status": "True", "reason": "Created", "message": "",
                                    "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
     });
-    assert_eq!(rig.switch.host_port(), None);
     api.patch_status(&name, &PatchParams::apply(CONTROLLER).force(), &Patch::Apply(&status)).await.unwrap();
+    name
+}
+
+pub async fn the_node_port_follows_its_object(cluster: Cluster) {
+    let rig = Rig::new(cluster.clone()).await;
+    assert_eq!(rig.switch.host_port(), None);
+    let (name, api) = (node_port(&cluster).await, cluster.pool_ports());
     until("the node port", || async { rig.switch.host_port().is_some() }).await;
     let spec = rig.switch.host_port().unwrap();
     assert_eq!(spec.addresses, ["10.244.0.9/16".parse().unwrap()]);

@@ -15,5 +15,5 @@ mod world;
 pub use cloud::Fault;
 pub use life::{Moment, Point};
 pub use view::Thaw;
-pub use way::{Keeper, Step, WAY};
+pub use way::{Keeper, Kept, Step, WAY};
 pub use world::{Running, SWEEP_AT_ONCE, World, eventually, eventually_so, in_world, in_worlds};

@@ -30,15 +30,26 @@ pub enum Step {
     LoseNode,
 }
 
+/// What nodes keep for the pods to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// No free ports.
+    Nothing,
+    /// Free ports as the pods' are.
+    Open,
+    /// Free ports that are opened for their pods.
+    Closed,
+}
+
 /// The whole way.
 pub const WAY: [Step; 4] = [Step::Create, Step::Delete, Step::Recycle, Step::LoseNode];
 
 impl World {
     /// Sets what the tests of the way have in common. A port that is lost is to be found without the sweep.
-    pub fn on_the_way(mut self, pooled: bool) -> Self {
-        let levels = if pooled { (1, 2) } else { (0, 0) };
-        self.settings.pools =
-            Pools { minimum: levels.0, maximum: levels.1, plugged: 0, cool_down_seconds: 0, ..Pools::default() };
+    pub fn on_the_way(mut self, kept: Kept) -> Self {
+        let (minimum, maximum) = if kept == Kept::Nothing { (0, 0) } else { (1, 2) };
+        let closed = kept == Kept::Closed;
+        self.settings.pools = Pools { minimum, maximum, closed, plugged: 0, cool_down_seconds: 0, ..Pools::default() };
         self.settings.sweep = Sweep { period_seconds: 0, ..Sweep::default() };
         self.enliven();
         self
