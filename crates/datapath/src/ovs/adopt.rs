@@ -51,8 +51,10 @@ impl Adoption {
     /// afterwards: no packet of the pod passes before its record stands.
     pub async fn take(&self, inner: &Inner, attachment: &Attachment, sandbox: &Namespace) -> Result<()> {
         let made = async {
-            let requests = [set_up(&self.waiting.name), create_macvlan(&self.waiting, sandbox, &attachment.ifname)];
-            self.holding.netlink.execute(requests).await.map_err(Error::from)
+            let netlink = &self.holding.netlink;
+            netlink.execute([create_macvlan(&self.waiting, sandbox, &attachment.ifname)]).await?;
+            // Only now: an end has one device at most, so it isn't that of an earlier pod, taken to a namespace of its own.
+            netlink.execute([set_up(&self.waiting.name)]).await.map_err(Error::from)
         };
         tokio::try_join!(self.record(inner, attachment), made).map(drop)
     }

@@ -236,6 +236,15 @@ async fn what_a_pod_did_to_its_interface_ends_with_it() {
     ping(&two.netns, "10.244.0.12");
 }
 
+/// How many pings the namespace has sent, whether they left it or not.
+fn sent_echoes(netns: &crate::fixture::Netns) -> u64 {
+    let snmp = netns.run("cat", &["/proc/net/snmp"]);
+    let [names, values] =
+        snmp.lines().filter(|line| line.starts_with("IcmpMsg:")).collect::<Vec<_>>().try_into().unwrap();
+    let mut counts = names.split_whitespace().zip(values.split_whitespace());
+    counts.find(|(name, _)| *name == "OutType8").map_or(0, |(_, count)| count.parse().unwrap())
+}
+
 /// A device that was renamed is found; one that the pod took elsewhere is cut off, and its port is held no more.
 #[tokio::test]
 async fn a_pod_cant_keep_its_port() {
@@ -253,12 +262,23 @@ async fn a_pod_cant_keep_its_port() {
     one.netns.run("ip", &["link", "set", "eth0", "netns", &name]);
     hidden.run("ip", &["addr", "add", "10.244.0.11/16", "dev", "eth0"]);
     hidden.run("ip", &["link", "set", "eth0", "up"]);
+    let mac = other.attachment.mac.to_string();
+    hidden.run("ip", &["neigh", "replace", "10.244.0.12", "lladdr", &mac, "nud", "permanent", "dev", "eth0"]);
     ping(&hidden, "10.244.0.12");
     node.ovs.give_back(&one.attachment.container_id, "eth0").await.unwrap();
     let lost = hidden.command("ping").args(["-c1", "-W1", "10.244.0.12"]).output().unwrap();
     assert!(!lost.status.success(), "the port of a pod that has ended still passes packets");
+    // Not for a moment, while the next pod's ADD finds out that the end isn't free.
+    let mut flood = hidden.command("ping");
+    flood.args(["-q", "-i0.001", "-w4", "10.244.0.12"]).stdout(std::process::Stdio::piped());
+    let sent = || sent_echoes(&hidden);
+    let before = sent();
+    let flood = flood.spawn().unwrap();
+    eventually("the flood runs, into nothing", || (sent() > before + 10).then_some(())).await;
     let plugged = node.ovs.plug(&two.attachment).await.unwrap();
     assert!(!plugged.was_held);
+    let said = String::from_utf8(flood.wait_with_output().unwrap().stdout).unwrap();
+    assert!(said.contains(" 0 received"), "{said}");
     assert_eq!(hidden.devices(), Vec::<String>::new());
     assert_eq!(node.ovs.check(&two.attachment).await.unwrap(), []);
     ping(&two.netns, "10.244.0.12");
