@@ -385,6 +385,52 @@ mod tests {
         assert_eq!(inventory.free(&pool), ["b", "c"], "a node gave its port back");
     }
 
+    /// A port with these groups in its spec, and in Neutron.
+    fn grouped(claim: Option<(ClaimKind, &str)>, wanted: &[&str], has: &[&str]) -> KuryrPoolPort {
+        let groups = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+        let mut port = port("a", claim);
+        port.spec.security_group_ids = groups(wanted);
+        let security_group_ids = groups(has);
+        port.status = Some(kuryr_api::KuryrPoolPortStatus { security_group_ids, ..Default::default() });
+        port
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_port_that_comes_back_counts_from_when_it_has_its_groups() {
+        let inventory = Inventory::new(&Pools { cool_down_seconds: 10, demand_seconds: 600, ..Pools::default() });
+        let (open, closed) = (&["open"][..], &[][..]);
+        let claimed = grouped(POD, open, open);
+        let pool = pool_of(&claimed);
+        let claim_in = async |seconds| {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            inventory.demanded(&pool);
+            inventory.demand(&pool, 0).peak
+        };
+        inventory.put(&grouped(None, closed, closed));
+        inventory.put(&claimed);
+        assert_eq!(claim_in(0).await, 1);
+        inventory.put(&grouped(None, closed, open));
+        assert_eq!(claim_in(11).await, 2, "Neutron hasn't closed it: nobody can have it");
+        inventory.put(&grouped(None, closed, closed));
+        assert_eq!(claim_in(9).await, 3, "it cools down");
+        assert_eq!(claim_in(2).await, 3, "it can be claimed: it makes up for the first");
+        inventory.put(&grouped(None, closed, closed));
+        assert_eq!(claim_in(11).await, 4, "it came back once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_a_pod_had_comes_back() {
+        let inventory = Inventory::new(&Pools { cool_down_seconds: 0, demand_seconds: 600, ..Pools::default() });
+        let pool = pool_of(&port("a", None));
+        inventory.demanded(&pool);
+        inventory.put(&port("a", Some((ClaimKind::Node, "node"))));
+        inventory.put(&grouped(None, &[], &[]));
+        inventory.put(&port("b", None));
+        inventory.put(&KuryrPoolPort { metadata: port("b", None).metadata, ..grouped(None, &[], &[]) });
+        inventory.demanded(&pool);
+        assert_eq!(inventory.demand(&pool, 0).peak, 2, "a node's port and a new one are no pod's");
+    }
+
     #[test]
     fn a_free_port_is_proposed_to_one_at_a_time() {
         let inventory = Inventory::new(&Pools::default());

@@ -48,6 +48,12 @@ pub enum Error {
         /// The interface on the bridge that has it.
         interface: String,
     },
+    /// What a pod did to the interface of a held port doesn't end with it.
+    #[error("interface `{interface}` isn't as it was before a pod had it, or the pod hides its own end of it")]
+    Altered {
+        /// The host's end.
+        interface: String,
+    },
     /// An interface has the node port's name that isn't Kuryr's.
     #[error(
         "Open vSwitch has an interface `{interface}` that isn't Kuryr's (no external_ids:kuryr-node-port): it is left alone; give \

@@ -14,6 +14,9 @@ const GROUP: u32 = 7;
 /// `NFNL_SUBSYS_NFTABLES` of the same: the upper byte of a message's type.
 const SUBSYSTEM: u8 = 10;
 
+/// Size of the socket's buffer, in bytes: others may change thousands of rules at once.
+const BUFFER: i32 = 1 << 20;
+
 /// The messages of linux/netfilter/nf_tables.h (`enum nf_tables_msg_types`): the lower byte.
 mod message {
     pub(super) const DELTABLE: u8 = 2;
@@ -42,6 +45,7 @@ impl Watch {
         let opened = namespace.run(move || {
             let _entered = runtime.enter();
             let mut socket = TokioSocket::new(NETLINK_NETFILTER)?;
+            socket.socket_mut().set_rx_buf_sz(BUFFER)?;
             socket.socket_mut().bind(&SocketAddr::new(0, 0))?;
             socket.socket_mut().add_membership(GROUP)?;
             Ok(socket)
@@ -54,20 +58,20 @@ impl Watch {
         Ok(Self { socket, seen: Seen { name, families, whole: families.iter().copied().collect() } })
     }
 
-    /// Waits until one of the tables has lost its rules, or may have.
+    /// Waits until one of the tables has lost its rules, or may have. `false`: nobody knows, because more has changed at once than
+    /// the socket could keep.
     ///
     /// # Errors
     /// When the socket fails for good.
-    pub async fn lost(&mut self) -> io::Result<()> {
+    pub async fn lost(&mut self) -> io::Result<bool> {
         loop {
             match self.socket.recv_from_full().await {
                 Ok((datagram, _)) => {
                     if self.seen.apply(&datagram) {
-                        return Ok(());
+                        return Ok(true);
                     }
                 }
-                // More has changed at once than the socket could keep.
-                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => return Ok(false),
                 Err(error) => return Err(error),
             }
         }

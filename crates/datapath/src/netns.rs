@@ -7,7 +7,10 @@
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, setns, unshare},
-    sys::statfs::{FsType, fstatfs},
+    sys::{
+        stat::fstat,
+        statfs::{FsType, fstatfs},
+    },
 };
 use std::{
     fmt,
@@ -137,6 +140,28 @@ impl Namespace {
             }
             Ok(_) | Err(_) => false,
         }
+    }
+
+    /// Whether it is what is found at `path`.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let inode = |file: &File| fstat(file).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+        Self::open(path).is_ok_and(|there| inode(&there.file).is_some_and(|there| inode(&self.file) == Some(there)))
+    }
+
+    /// Binds it to `path`, where an empty file is made if there is none.
+    ///
+    /// # Errors
+    /// When it can't be bound, as without `CAP_SYS_ADMIN`.
+    pub async fn bind(&self, path: &Path) -> Result<(), Error> {
+        let (namespace, file) = (self.clone(), path.to_owned());
+        let failed = |source| Error::Make { path: path.to_owned(), source };
+        let work = move || {
+            File::options().write(true).create(true).truncate(false).open(&file)?;
+            let own = format!("/proc/self/fd/{}", namespace.as_raw_fd());
+            Ok(mount(Some(own.as_str()), &file, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)
     }
 
     /// The file that stands for the namespace in netlink requests. It is open as long as `self` lives.

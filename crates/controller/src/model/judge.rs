@@ -30,6 +30,7 @@ impl Protocol {
                 let claimant = holder.map_or((None, true), |pod| (world.claims[pod].now.clone(), true));
                 self.apply(&mut world, &Action::ReconcilePort(port, Box::new((view, claimant))));
                 self.apply(&mut world, &Action::Cool(port));
+                self.apply(&mut world, &Action::Notice(port));
             }
             if world == before {
                 return world;
@@ -60,8 +61,8 @@ impl Protocol {
             .flat_map(|(pod, (settled, plugged))| settled.into_iter().chain(*plugged).map(move |port| (pod, port)));
         used.all(|(pod, port)| {
             let now = world.ports[port].now.as_ref();
-            now.is_some_and(|now| now.claim == Some(pod) && world.neutron[port] == Some(now.life))
-                && self.node(port) == self.pods[pod]
+            let there = |life| world.vanished || world.neutron[port] == Some(life);
+            now.is_some_and(|now| now.claim == Some(pod) && there(now.life)) && self.node(port) == self.pods[pod]
         })
     }
 

@@ -29,6 +29,8 @@ struct Claim {
 struct Port {
     claim: Option<usize>,
     created: bool,
+    /// It was in Neutron, and somebody has noticed that it isn't any more.
+    missing: bool,
     deleting: bool,
     /// Released a moment ago.
     hot: bool,
@@ -69,6 +71,8 @@ struct World {
     lives: Vec<u8>,
     /// The life of the object whose port Neutron has.
     neutron: Vec<Option<u8>>,
+    /// Somebody has deleted a port in Neutron by hand.
+    vanished: bool,
     /// The port that the pod's interface has.
     plugged: Vec<Option<usize>>,
     /// The node has seen that the claim is being deleted: its own cache never goes back.
@@ -92,6 +96,10 @@ enum Action {
     ReconcilePort(usize, Box<(View<Port>, View<Claim>)>),
     /// The pool gives a free port up.
     GiveUp(usize),
+    /// Somebody deletes a port in Neutron by hand, once.
+    Vanish(usize),
+    /// The sweep, or a change of its groups, finds that a port isn't in Neutron.
+    Notice(usize),
     /// The node connects the pod's interface, by a version of the claim that it has seen.
     Plug(usize, usize),
     Unplug(usize),
@@ -114,6 +122,7 @@ impl Model for Protocol {
             ports: (0..ports).map(|number| Object { now: free(number), past: BTreeSet::new() }).collect(),
             lives: vec![0; ports],
             neutron: (0..ports).map(|number| (number < self.free.len()).then_some(0)).collect(),
+            vanished: false,
             plugged: vec![None; pods],
             confirmed: vec![false; pods],
         }]
@@ -144,6 +153,9 @@ impl Model for Protocol {
         }
         for port in 0..world.ports.len() {
             actions.extend([Action::Cool(port), Action::GiveUp(port)]);
+            if self.vanishes {
+                actions.extend([Action::Vanish(port), Action::Notice(port)]);
+            }
             for view in world.ports[port].views().into_iter().filter(|view| view.0.is_some()) {
                 let holder = view.0.as_ref().and_then(|port| port.claim);
                 let claimants = holder.map_or(vec![(None, true)], |pod| world.claims[pod].views());
@@ -177,6 +189,11 @@ impl Model for Protocol {
                         port.past.iter().chain(&port.now).filter_map(|port| port.claim).collect();
                     holders.len() > 1
                 })
+            }),
+            Property::sometimes("a port is given up with its claim", |_, world: &World| {
+                let given_up =
+                    |pod| world.alive[pod] && world.claims[pod].now.as_ref().is_some_and(|claim| claim.deleting);
+                (0..world.alive.len()).any(given_up)
             }),
             Property::sometimes("a claim holds two ports", |_, world: &World| {
                 let held = |pod| {
@@ -218,6 +235,16 @@ fn two_pods_a_free_port_and_a_miss() {
 #[test]
 fn two_pods_and_two_free_ports() {
     explore(Protocol::new(&[0, 0], &[0, 0], &[]), &["a port is used again", "a claim holds two ports"]);
+}
+
+#[test]
+fn a_port_is_deleted_by_hand() {
+    for (pods, free, misses) in [(&[0][..], &[0][..], &[0][..]), (&[0], &[0, 0], &[]), (&[0, 0], &[0], &[])] {
+        explore(
+            Protocol { vanishes: true, ..Protocol::new(pods, free, misses) },
+            &["a port is given up with its claim"],
+        );
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The model's state as the objects that the reconcilers see.
 
 use super::{Claim, Port, World};
-use crate::{pool_port, port};
+use crate::{pool_port, port, reasons};
 use kuryr_api::{ClaimRef, InterfaceRequest, KuryrPoolPort, KuryrPoolPortSpec, KuryrPort, KuryrPortSpec};
 use kuryr_core::names;
 use serde_json::json;
@@ -20,6 +20,8 @@ pub(super) struct Protocol {
     pub(super) free: Vec<usize>,
     /// Pods that ports can be made for; Neutron has no room for others.
     pub(super) misses: Vec<usize>,
+    /// Somebody may delete a port in Neutron by hand.
+    pub(super) vanishes: bool,
     /// What the reconcilers plan: the same is asked over and over.
     pub(super) claim_plans: Memo<ClaimSeen, Vec<port::plan::Step>>,
     pub(super) port_plans: Memo<PortSeen, pool_port::plan::Step>,
@@ -47,7 +49,8 @@ pub(super) fn remembered<K: Hash + Eq, V: Clone>(memo: &Memo<K, V>, key: K, make
 impl Protocol {
     pub(super) fn new(pods: &[usize], free: &[usize], misses: &[usize]) -> Self {
         let (claim_plans, port_plans, ends) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { pods: pods.to_vec(), free: free.to_vec(), misses: misses.to_vec(), claim_plans, port_plans, ends }
+        let (pods, free, misses) = (pods.to_vec(), free.to_vec(), misses.to_vec());
+        Self { pods, free, misses, vanishes: false, claim_plans, port_plans, ends }
     }
 
     /// Node of the port: first come the free ones, then each pod's own.
@@ -104,7 +107,9 @@ impl Protocol {
         object.metadata.finalizers = Some(vec![names::NEUTRON_PORT_FINALIZER.to_owned()]);
         object.metadata.deletion_timestamp = port.deleting.then(|| serde_json::from_value(json!(NOW)).unwrap());
         if port.created {
-            let condition = json!({ "type": "Created", "status": "True", "reason": "Created", "message": "", "lastTransitionTime": NOW });
+            let (status, reason) =
+                if port.missing { ("False", reasons::PORT_MISSING) } else { ("True", reasons::CREATED) };
+            let condition = json!({ "type": "Created", "status": status, "reason": reason, "message": "", "lastTransitionTime": NOW });
             object.status = Some(serde_json::from_value(json!({ "portId": "p", "conditions": [condition] })).unwrap());
         }
         Arc::new(object)

@@ -150,7 +150,11 @@ impl Protocol {
                     world.ports[number].write(None);
                 }
             }
-            pool_port::plan::Step::Release { .. } => {}
+            pool_port::plan::Step::Delete if current => {
+                world.ports[number].write(Some(Port { deleting: true, ..now? }));
+            }
+            // What is written for another version isn't taken.
+            pool_port::plan::Step::Release { .. } | pool_port::plan::Step::Delete => {}
             step => panic!("not planned in this model: {step:?}"),
         }
         Some(())

@@ -28,7 +28,7 @@ impl Protocol {
                 let now = world.claims[*pod].now.clone()?;
                 // Some version of the port is created and claimed; the claim itself is as the writer knows it.
                 let object = &world.ports[*port];
-                let claimed = |version: &Port| version.claim == Some(*pod) && version.created;
+                let claimed = |version: &Port| version.claim == Some(*pod) && version.created && !version.missing;
                 if now.settled.is_none() && !now.deleting && object.past.iter().chain(&object.now).any(claimed) {
                     world.claims[*pod].write(Some(Claim { settled: Some(*port), ..now }));
                 }
@@ -38,6 +38,17 @@ impl Protocol {
                 let now = world.ports[*port].now.clone()?;
                 if now.claim.is_none() && !now.deleting {
                     world.ports[*port].write(Some(Port { deleting: true, ..now }));
+                }
+            }
+            Action::Vanish(port) => {
+                if !world.vanished && world.neutron[*port].is_some() {
+                    (world.neutron[*port], world.vanished) = (None, true);
+                }
+            }
+            Action::Notice(port) => {
+                let now = world.ports[*port].now.clone()?;
+                if now.created && !now.missing && world.neutron[*port].is_none() {
+                    world.ports[*port].write(Some(Port { missing: true, ..now }));
                 }
             }
             Action::Plug(pod, port) => {

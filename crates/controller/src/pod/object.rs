@@ -36,3 +36,37 @@ pub struct PodStatus {
     /// Where the pod is in its life: `Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`.
     pub phase: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(object: serde_json::Value) -> Pod {
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn what_isn_t_there_is_read_as_kubernetes_means_it() {
+        for object in [
+            json!({"metadata": {"name": "web"}}),
+            json!({"metadata": {"name": "web"}, "spec": {}, "status": {}}),
+            json!({"metadata": {"name": "web"}, "spec": {"containers": []}, "status": {"conditions": []}}),
+        ] {
+            let pod = read(object);
+            assert_eq!((pod.spec.node_name, pod.spec.host_network, pod.status.phase), (None, false, None));
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_read_beside_much_that_isn_t() {
+        let pod = read(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u", "labels": {"a": "b"}, "managedFields": []},
+            "spec": {"nodeName": "node1", "hostNetwork": true, "containers": [{"name": "c", "image": "i"}], "priority": 7},
+            "status": {"phase": "Running", "podIPs": [{"ip": "10.244.0.5"}], "startTime": "2026-01-01T00:00:00Z"},
+        }));
+        assert_eq!((pod.spec.node_name.as_deref(), pod.spec.host_network), (Some("node1"), true));
+        assert_eq!((pod.status.phase.as_deref(), pod.metadata.uid.as_deref()), (Some("Running"), Some("u")));
+    }
+}

@@ -9,8 +9,8 @@ use rtnetlink::{
     packet_route::{
         RouteNetlinkMessage,
         link::{
-            AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage,
-            MacVlanMode,
+            AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags,
+            LinkInfo, LinkMessage, MacVlanMode,
         },
     },
 };
@@ -28,8 +28,8 @@ pub struct Link {
     pub mtu: u32,
     /// Whether it is set up (`IFF_UP`); it may lack a carrier.
     pub up: bool,
-    /// Index of the device that it stands on, if it is one of such a kind; in the namespace of that device.
-    pub lower: Option<u32>,
+    /// A macvlan device: index of the device that it stands on, in the namespace of that one.
+    pub macvlan_on: Option<u32>,
     /// Whether somebody has it take all frames, as a macvlan in the mode `passthru` does that stands on it and is up.
     pub promiscuous: bool,
 }
@@ -38,17 +38,21 @@ impl From<LinkMessage> for Link {
     fn from(message: LinkMessage) -> Self {
         let up = message.header.flags.contains(LinkFlags::Up);
         let index = message.header.index;
-        let mut link = Self { index, name: String::new(), mac: None, mtu: 0, up, lower: None, promiscuous: false };
+        let mut link = Self { index, name: String::new(), mac: None, mtu: 0, up, macvlan_on: None, promiscuous: false };
+        // A kernel doesn't say it where it is the device's own.
+        let (mut lower, mut is_macvlan) = (index, false);
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name = name,
                 LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok().map(MacAddress),
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
-                LinkAttribute::Link(index) => link.lower = Some(index),
+                LinkAttribute::Link(index) => lower = index,
+                LinkAttribute::LinkInfo(info) => is_macvlan = info.contains(&LinkInfo::Kind(InfoKind::MacVlan)),
                 LinkAttribute::Promiscuity(count) => link.promiscuous = count > 0,
                 _ => {}
             }
         }
+        link.macvlan_on = is_macvlan.then_some(lower);
         link
     }
 }

@@ -67,6 +67,12 @@ impl Error {
         self.source.raw_os_error() == Some(nix::libc::EEXIST)
     }
 
+    /// Whether the kernel doesn't know the kind of device that is to be made (`EOPNOTSUPP`).
+    #[must_use]
+    pub fn unsupported(&self) -> bool {
+        self.source.raw_os_error() == Some(nix::libc::EOPNOTSUPP)
+    }
+
     /// Whether the thing to be changed or removed isn't there (`ENODEV`, `ESRCH`, `EADDRNOTAVAIL`, `ENXIO`).
     #[must_use]
     pub fn missing(&self) -> bool {

@@ -3,10 +3,11 @@
 use super::{Inner, holding::Opened, record};
 use crate::{
     Attached, Attachment, Error, Held, HoldSpec, Result,
-    netlink::{Link, Netlink, create_macvlan, delete_device, set_down, set_up},
+    netlink::{self, Link, Netlink, create_macvlan, delete_device, set_down, set_up},
     netns::Namespace,
     ovsdb::{self, Op, map},
 };
+use kuryr_core::net::MacAddress;
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
@@ -28,6 +29,9 @@ pub(super) struct Adoption {
 impl Adoption {
     /// The port that is held for `attachment`, if there is one and nothing is wrong with it. The caller has the port's lock.
     pub async fn find(inner: &Inner, attachment: &Attachment) -> Result<Option<Self>> {
+        if !inner.holding.is_useful() {
+            return Ok(None);
+        }
         let what = format!("port {}", attachment.port_id);
         let wanted = HoldSpec { port_id: attachment.port_id.clone(), mac: attachment.mac, mtu: attachment.mtu };
         let look = || inner.client.read(&what, |view| record::held_port(view, &attachment.port_id));
@@ -52,7 +56,11 @@ impl Adoption {
     pub async fn take(&self, inner: &Inner, attachment: &Attachment, sandbox: &Namespace) -> Result<()> {
         let made = async {
             let netlink = &self.holding.netlink;
-            netlink.execute([create_macvlan(&self.waiting, sandbox, &attachment.ifname)]).await?;
+            let made = netlink.execute([create_macvlan(&self.waiting, sandbox, &attachment.ifname)]).await;
+            if made.as_ref().is_err_and(netlink::Error::unsupported) {
+                inner.holding.is_useless();
+            }
+            made?;
             // Only now: an end has one device at most, so it isn't that of an earlier pod, taken to a namespace of its own.
             netlink.execute([set_up(&self.waiting.name)]).await.map_err(Error::from)
         };
@@ -89,7 +97,11 @@ pub(super) struct Adopted<'a> {
 impl Adopted<'_> {
     /// Takes the device from the pod, and has the port wait again. The dataplane doesn't notice. The caller has the port's
     /// lock, and that of the host's end.
-    pub async fn take_back(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the device can't be found, as the pod has moved it to a namespace of its own, or when the end isn't afterwards
+    /// as it was before. Then nothing of it may be used again.
+    pub async fn take_back(&self, mac: MacAddress) -> Result<()> {
         let Self { inner, attached, end } = self;
         let holding = inner.holding.open().await?;
         // From here on nothing of the pod passes, wherever its device is.
@@ -100,23 +112,25 @@ impl Adopted<'_> {
             Err(_) if Namespace::is_gone(&attached.netns) => {}
             Err(error) => return Err(error.into()),
         }
+        if holding.waiting(&end.name, mac).await?.is_none() {
+            return Err(Error::Altered { interface: end.name.clone() });
+        }
         let what = format!("taking held port `{}` back from pod {}", end.name, attached.pod);
         let still = vec![(record::CONTAINER_ID, attached.container_id.clone())];
         rewrite(inner, &end.name, &what, still, &record::POD_KEYS, vec![(record::HELD, end.mtu.to_string())]).await
     }
 
-    /// Removes the pod's device, which the pod may have renamed. What else goes, should it have that number, is the pod's own.
-    /// One that the pod has moved to a namespace of its own makes the next pod get an interface the longer way.
+    /// Removes the pod's device, which the pod may have renamed. The namespace may be another one than it was, where its path names
+    /// a process: so nothing else is touched in it.
     async fn remove_device(&self, sandbox: &Namespace) -> Result<()> {
         let pod = Netlink::open(sandbox).await?;
-        let is_it = |link: &Link| link.name == self.attached.ifname || link.lower == Some(self.end.index);
-        for device in pod.links().await?.iter().filter(|link| is_it(link)) {
-            match pod.execute([delete_device(device)]).await {
-                Err(error) if !error.missing() => return Err(error.into()),
-                _ => {}
-            }
+        let links = pod.links().await?;
+        let device = links.iter().find(|link| link.macvlan_on == Some(self.end.index));
+        let device = device.ok_or_else(|| Error::Altered { interface: self.end.name.clone() })?;
+        match pod.execute([delete_device(device)]).await {
+            Err(error) if !error.missing() => Err(error.into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

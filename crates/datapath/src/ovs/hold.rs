@@ -101,7 +101,7 @@ pub(super) async fn give_back(inner: Arc<Inner>, container_id: String, ifname: S
         // The name of an interface that was made for the sandbox is locked already.
         let _device = if name == interface { None } else { Some(inner.locks.lock(&name).await) };
         let result = match inner.holding.end(&name).await {
-            Ok(Some(end)) => match (Adopted { inner: &inner, attached, end }).take_back().await {
+            Ok(Some(end)) => match (Adopted { inner: &inner, attached, end }).take_back(mac).await {
                 Ok(()) => return Ok(()),
                 failed => failed,
             },

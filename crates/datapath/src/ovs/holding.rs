@@ -1,8 +1,12 @@
 //! The namespace in which the other ends of held ports' veth pairs are.
 //!
 //! An end is down while its port waits for a pod. A pod that gets the port gets a macvlan device in its own namespace that
-//! has the end for itself; then the end is up. The end itself never leaves: no pod sees it, so nothing that a pod does
-//! (programs, children, queues, settings) is left on it when the macvlan device is gone.
+//! has the end for itself; then the end is up. The end itself never leaves, so what a pod does (programs, children, queues,
+//! settings) is gone with its device; what of it reaches the end all the same (its MAC address, who receives all frames) is
+//! looked at before it is used again.
+//!
+//! A pod that may administer networks, outside of a user namespace, can name this namespace by its device's `link-netnsid`,
+//! as it can the node's by that of a veth pair, and do harm there. Kubernetes gives no pod that right by itself.
 
 use super::interface;
 use crate::{
@@ -12,7 +16,14 @@ use crate::{
     netns::Namespace,
 };
 use kuryr_core::net::MacAddress;
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tokio::sync::OnceCell;
 
 /// The namespace, once somebody needs it.
@@ -20,6 +31,8 @@ use tokio::sync::OnceCell;
 pub(super) struct Holding {
     path: PathBuf,
     opened: OnceCell<Arc<Opened>>,
+    /// The kernel has no macvlan devices: what is held can't be given to pods.
+    useless: AtomicBool,
 }
 
 /// The namespace with the sockets that are used in it.
@@ -32,7 +45,28 @@ pub(super) struct Opened {
 
 impl Holding {
     pub fn new(path: PathBuf) -> Self {
-        Self { path, opened: OnceCell::new() }
+        Self { path, opened: OnceCell::new(), useless: AtomicBool::new(false) }
+    }
+
+    /// Notes that the kernel has no macvlan devices.
+    pub fn is_useless(&self) {
+        self.useless.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether held ports can be given to pods, as far as is known.
+    pub fn is_useful(&self) -> bool {
+        !self.useless.load(Ordering::Relaxed)
+    }
+
+    /// Binds the namespace to its path again, should somebody have unmounted it: else it would go with this process, and with it the
+    /// network of all pods that have a held port.
+    pub async fn keep(&self) -> Result<()> {
+        let Some(holding) = self.opened.get() else { return Ok(()) };
+        if holding.namespace.is_at(&self.path) {
+            return Ok(());
+        }
+        tracing::error!(path = %self.path.display(), "somebody unmounted the namespace of the held ports; binding it again");
+        Ok(holding.namespace.bind(&self.path).await?)
     }
 
     /// The namespace; it is made where there is none. A failure is tried again by the next call.
@@ -82,10 +116,11 @@ impl Opened {
     }
 }
 
-/// Whether an end waits for a pod: it is down, and has the port's MAC address. A pod can give its macvlan device, and so the
-/// end, another one; the kernel takes that back when the device goes.
+/// Whether an end waits for a pod: it is down, has the port's MAC address, and no device has it receive all frames. A pod can give
+/// its device, and so the end, another address, which the kernel takes back when the device goes; and by changing the
+/// device's flags while that is down it can make the kernel miscount who receives all frames.
 pub(super) fn waits(end: &Link, mac: MacAddress) -> bool {
-    !end.up && end.mac == Some(mac)
+    !end.up && end.mac == Some(mac) && !end.promiscuous
 }
 
 /// Whether an interface lives whose namespace isn't seen at its path any more, but whose host's end is there: with that goes

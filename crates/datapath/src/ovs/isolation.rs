@@ -104,7 +104,12 @@ impl Isolation {
     /// # Errors
     /// Where they are `needed` and can't be installed. Where they aren't, it is tried once, and told in the log.
     pub async fn ensure(&self, needed: bool) -> crate::Result<()> {
-        let mut state = self.0.state.lock().await;
+        let mut state = match self.0.state.try_lock() {
+            Ok(state) => state,
+            Err(_) if needed => self.0.state.lock().await,
+            // Somebody is at it.
+            Err(_) => return Ok(()),
+        };
         match (*state, needed) {
             (State::Installed, _) | (State::Refused, false) => Ok(()),
             (State::Missing | State::Refused, true) => self.0.install(&mut state).await,
@@ -146,21 +151,20 @@ impl Rules {
         Ok(())
     }
 
-    /// Brings the rules back after somebody has removed them.
-    async fn bring_back(&self) {
+    /// Brings the rules back after somebody has removed them, or may have.
+    async fn bring_back(&self, removed: bool) {
         let mut state = self.state.lock().await;
         // What was never installed was not lost, and a plug that came first has done it.
         if *state != State::Installed {
             return;
         }
         match self.replace(&mut state).await {
-            Ok(()) => {
-                tracing::warn!(
-                    "somebody removed the nftables rules that shield this node from its pods; they are back"
-                );
+            Ok(()) if removed => {
+                tracing::warn!("somebody removed the nftables rules that shield the node from its pods; they are back");
             }
+            Ok(()) => tracing::debug!("so many nftables rules have changed that ours are installed again"),
             Err(error) => {
-                tracing::error!(%error, "somebody removed the nftables rules that shield this node from its pods");
+                tracing::error!(%error, "the nftables rules that shield the node from its pods may be gone");
             }
         }
     }
@@ -168,12 +172,15 @@ impl Rules {
 
 async fn follow(mut watch: Watch, rules: Weak<Rules>) {
     loop {
-        if let Err(error) = watch.lost().await {
-            tracing::warn!(%error, "can't follow the changes of nftables; the rules are looked after every few minutes");
-            return;
-        }
+        let removed = match watch.lost().await {
+            Ok(removed) => removed,
+            Err(error) => {
+                tracing::warn!(%error, "can't follow the changes of nftables; the rules are looked after every few minutes");
+                return;
+            }
+        };
         let Some(rules) = rules.upgrade() else { return };
-        rules.bring_back().await;
+        rules.bring_back(removed).await;
         drop(rules);
         tokio::time::sleep(PAUSE).await;
     }

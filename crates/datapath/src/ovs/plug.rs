@@ -122,7 +122,12 @@ impl<'a> Plug<'a> {
             Ok(((), pod)) => self.configure(&pod).await.map(|()| Some(plugged)),
             Err(error) => {
                 tracing::warn!(pod = %self.attachment.pod, interface = plugged.host_interface, %error,
-                    "can't take the port that is held; making an interface. Holding ports needs the kernel's module macvlan");
+                    "can't take the port that is held; making an interface");
+                if !self.inner.holding.is_useful() {
+                    tracing::error!(
+                        "this kernel has no macvlan devices (module macvlan): held ports are of no use on this node"
+                    );
+                }
                 self.undo(std::mem::take(begun)).await;
                 Ok(None)
             }

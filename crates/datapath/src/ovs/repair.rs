@@ -35,6 +35,9 @@ pub(super) async fn stale(inner: &Inner) -> Result<Vec<Stale>> {
         })
         .await?;
     renew_isolation(inner, userspace).await;
+    if let Err(error) = inner.holding.keep().await {
+        tracing::error!(%error, "pods with held ports lose their network when this daemon ends");
+    }
     let without_port = devices.difference(&interfaces).filter(|name| is_ours(name)).map(|name| Stale {
         host_interface: name.clone(),
         attached: None,

@@ -13,6 +13,13 @@ async fn only_held(node: &Node) -> String {
     held.host_interface
 }
 
+/// A device on a waiting end, in another namespace: up, as far as it can be, while the end is down.
+fn take_away(node: &Node, end: &str, target: &str) {
+    let kind = ["type", "macvlan", "mode", "passthru", "nopromisc"];
+    node.in_holding("ip", &[&["link", "add", "link", end, "name", "eth0", "netns", target], &kind[..]].concat());
+    crate::fixture::run("ip", &["-n", target, "link", "set", "eth0", "up"]);
+}
+
 /// What an ADD that was killed in the middle has done: the pod's device stands on the end, without a record.
 fn take(node: &Node, end: &str, pod: &Pod) {
     node.in_holding("ip", &["link", "set", "dev", end, "up"]);
@@ -266,6 +273,16 @@ async fn a_pod_cant_keep_its_port() {
     hidden.run("ip", &["neigh", "replace", "10.244.0.12", "lladdr", &mac, "nud", "permanent", "dev", "eth0"]);
     ping(&hidden, "10.244.0.12");
     node.ovs.give_back(&one.attachment.container_id, "eth0").await.unwrap();
+    assert_eq!(
+        (node.ovs.held().await.unwrap(), hidden.devices()),
+        (vec![], vec![]),
+        "a port that a pod hides isn't held"
+    );
+    // Nor where the end looks as if it waited: the pod took the device away after the last look at it.
+    node.ovs.hold(&one.held()).await.unwrap();
+    take_away(&node, &only_held(&node).await, &name);
+    hidden.run("ip", &["addr", "add", "10.244.0.11/16", "dev", "eth0"]);
+    hidden.run("ip", &["neigh", "replace", "10.244.0.12", "lladdr", &mac, "nud", "permanent", "dev", "eth0"]);
     let lost = hidden.command("ping").args(["-c1", "-W1", "10.244.0.12"]).output().unwrap();
     assert!(!lost.status.success(), "the port of a pod that has ended still passes packets");
     // Not for a moment, while the next pod's ADD finds out that the end isn't free.
@@ -286,6 +303,56 @@ async fn a_pod_cant_keep_its_port() {
     assert_eq!(node.ports().len(), 2);
 }
 
+/// The kernel counts who wants all frames without a look at whether the device is up.
+#[tokio::test]
+async fn an_end_that_a_pod_left_miscounted_is_not_used_again() {
+    let node = Node::new();
+    let pod = Pod::new(11);
+    node.ovs.hold(&pod.held()).await.unwrap();
+    let first = only_held(&node).await;
+    assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
+    pod.netns.run("ip", &["link", "set", "eth0", "down"]);
+    pod.netns.run("ip", &["link", "set", "eth0", "type", "macvlan", "mode", "passthru", "nopromisc"]);
+    node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
+    assert!(node.ovs.held().await.unwrap().iter().all(|held| held.host_interface != first));
+    assert_eq!(pod.netns.devices(), Vec::<String>::new());
+    assert_eq!(node.ovs.stale().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_holding_namespace_is_bound_again_where_somebody_unmounted_it() {
+    let node = Node::new();
+    let (pod, other) = (Pod::new(11), Pod::new(12));
+    node.ovs.hold(&pod.held()).await.unwrap();
+    assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
+    crate::fixture::run("umount", &["--lazy", &node.file("holding")]);
+    assert_eq!(node.ovs.stale().await.unwrap(), []);
+    // Another life finds it as it was.
+    let ovs = node.another_life();
+    assert_eq!(ovs.stale().await.unwrap(), []);
+    assert_eq!(ovs.check(&pod.attachment).await.unwrap(), []);
+    ovs.plug(&other.attachment).await.unwrap();
+    ping(&pod.netns, "10.244.0.12");
+}
+
+/// A pod whose end an earlier release has moved into its namespace.
+#[tokio::test]
+async fn an_end_that_was_moved_into_its_pod_is_replaced_when_it_is_given_back() {
+    let node = Node::new();
+    let pod = Pod::new(11);
+    node.ovs.hold(&pod.held()).await.unwrap();
+    let held = only_held(&node).await;
+    assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
+    let target = pod.netns.path().display().to_string();
+    pod.netns.run("ip", &["link", "del", "eth0"]);
+    node.in_holding("ip", &["link", "set", "dev", &held, "netns", &target, "name", "eth0"]);
+    node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
+    assert_ne!(only_held(&node).await, held);
+    assert_eq!((pod.netns.devices(), node.ovs.stale().await.unwrap()), (vec![], vec![]));
+    assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
+    assert_eq!(node.ovs.check(&pod.attachment).await.unwrap(), []);
+}
+
 #[tokio::test]
 async fn a_port_comes_and_goes_without_the_dataplane_noticing() {
     let node = Node::new();
@@ -304,10 +371,12 @@ async fn a_port_comes_and_goes_without_the_dataplane_noticing() {
     assert_eq!(node.vsctl(&["get", "interface", &held, "_uuid", "ofport"]), row);
     let ids = node.vsctl(&["get", "interface", &held, "external_ids"]);
     assert!(!ids.contains("kuryr-pod") && !ids.contains("container") && !ids.contains("netns"), "{ids}");
-    // Again, for an interface that is gone; and after the sandbox has gone first.
+    // Again, for an interface that is gone; and after the sandbox has gone first, and its devices with it.
     node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
     assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
     pod.netns.remove();
+    let promiscuity = || node.in_holding("ip", &["-d", "link", "show", &held]).contains("promiscuity 0");
+    eventually("the device goes", || promiscuity().then_some(())).await;
     node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
     assert_eq!((only_held(&node).await, node.waiting()), (held.clone(), vec![held]));
 }
