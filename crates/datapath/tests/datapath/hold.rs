@@ -266,6 +266,7 @@ async fn a_pod_cant_keep_its_port() {
     assert!(node.ovs.plug(&one.attachment).await.unwrap().was_held);
     let hidden = crate::fixture::Netns::new("hidden");
     let name = hidden.path().file_name().unwrap().to_str().unwrap().to_owned();
+    one.netns.run("ip", &["link", "set", "eth0", "type", "macvlan", "mode", "passthru", "nopromisc"]);
     one.netns.run("ip", &["link", "set", "eth0", "netns", &name]);
     hidden.run("ip", &["addr", "add", "10.244.0.11/16", "dev", "eth0"]);
     hidden.run("ip", &["link", "set", "eth0", "up"]);
