@@ -325,9 +325,11 @@ async fn the_holding_namespace_is_bound_again_where_somebody_unmounted_it() {
     let node = Node::new();
     let (pod, other) = (Pod::new(11), Pod::new(12));
     node.ovs.hold(&pod.held()).await.unwrap();
-    assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
+    let plugged = node.ovs.plug(&pod.attachment).await.unwrap();
+    assert!(plugged.was_held);
     crate::fixture::run("umount", &["--lazy", &node.file("holding")]);
     assert_eq!(node.ovs.stale().await.unwrap(), []);
+    assert!(node.in_holding("ip", &["link", "show"]).contains(&plugged.host_interface));
     // Another life finds it as it was.
     let ovs = node.another_life();
     assert_eq!(ovs.stale().await.unwrap(), []);
