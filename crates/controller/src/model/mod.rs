@@ -192,7 +192,7 @@ impl Model for Protocol {
             }),
             Property::sometimes("a port is given up with its claim", |_, world: &World| {
                 let given_up =
-                    |pod| world.alive[pod] && world.claims[pod].now.as_ref().is_some_and(|claim| claim.deleting);
+                    |pod: usize| world.alive[pod] && world.claims[pod].now.as_ref().is_some_and(|claim| claim.deleting);
                 (0..world.alive.len()).any(given_up)
             }),
             Property::sometimes("a claim holds two ports", |_, world: &World| {
