@@ -2,6 +2,7 @@
 //! `ovs-vsctl` and packets. Needs root, iproute2, util-linux, iputils-ping, ethtool, nftables, Open vSwitch and OVN.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends by a panic; clippy knows only `#[test]` functions")]
 
+mod adopted;
 mod cancel;
 mod check;
 mod crash;
