@@ -18,11 +18,6 @@ impl Protocol {
                     world.claims[*pod].write(Some(Claim { deleting: true, ..now }));
                 }
             }
-            Action::Cool(port) => {
-                if let Some(now) = world.ports[*port].now.as_mut() {
-                    now.hot = false;
-                }
-            }
             Action::ReconcileClaim(pod, views) => self.reconcile_claim(world, *pod, &views.0, &views.1)?,
             Action::Settle(pod, port) => {
                 let now = world.claims[*pod].now.clone()?;
@@ -33,24 +28,8 @@ impl Protocol {
                     world.claims[*pod].write(Some(Claim { settled: Some(*port), ..now }));
                 }
             }
+            Action::Cool(_) | Action::GiveUp(_) | Action::Vanish(_) | Action::Notice(_) => befall(world, action)?,
             Action::ReconcilePort(port, views) => self.reconcile_port(world, *port, &views.0, &views.1)?,
-            Action::GiveUp(port) => {
-                let now = world.ports[*port].now.clone()?;
-                if now.claim.is_none() && !now.deleting {
-                    world.ports[*port].write(Some(Port { deleting: true, ..now }));
-                }
-            }
-            Action::Vanish(port) => {
-                if !world.vanished && world.neutron[*port].is_some() {
-                    (world.neutron[*port], world.vanished) = (None, true);
-                }
-            }
-            Action::Notice(port) => {
-                let now = world.ports[*port].now.clone()?;
-                if now.created && !now.missing && world.neutron[*port].is_none() {
-                    world.ports[*port].write(Some(Port { missing: true, ..now }));
-                }
-            }
             Action::Plug(pod, port) => {
                 let object = &world.claims[*pod];
                 let settled = object.past.iter().chain(&object.now).any(|claim| claim.settled == Some(*port));
@@ -73,4 +52,32 @@ impl Protocol {
         }
         Some(())
     }
+}
+
+/// What happens to a port without a reconcile.
+fn befall(world: &mut World, action: &Action) -> Option<()> {
+    match action {
+        Action::Cool(port) => {
+            if let Some(now) = world.ports[*port].now.as_mut() {
+                now.hot = false;
+            }
+        }
+        Action::GiveUp(port) => {
+            let now = world.ports[*port].now.clone()?;
+            if now.claim.is_none() && !now.deleting {
+                world.ports[*port].write(Some(Port { deleting: true, ..now }));
+            }
+        }
+        Action::Vanish(port) if !world.vanished && world.neutron[*port].is_some() => {
+            (world.neutron[*port], world.vanished) = (None, true);
+        }
+        Action::Notice(port) => {
+            let now = world.ports[*port].now.clone()?;
+            if now.created && !now.missing && world.neutron[*port].is_none() {
+                world.ports[*port].write(Some(Port { missing: true, ..now }));
+            }
+        }
+        _ => {}
+    }
+    Some(())
 }

@@ -70,14 +70,14 @@ pub fn plan(seen: &Observed, desired: &Desired, cool_down: Duration) -> Vec<Step
     if !held {
         return vec![Step::AddFinalizer];
     }
-    let mut wanted = seen.interfaces.iter().zip(&desired.pool_ports);
+    let wanted = seen.interfaces.iter().zip(&desired.pool_ports);
     let never_to_come =
         |(interface, spec): (&Interface, _)| never_to_come(interface, || fits_any(seen, spec, cool_down));
     if wanted.clone().any(never_to_come) && !seen.is_plugged() {
         return vec![Step::DeletePort];
     }
     let mut taken = 0;
-    let wanted = wanted.by_ref().filter(|(interface, _)| !interface.lost);
+    let wanted = wanted.filter(|(interface, _)| !interface.lost);
     let step = wanted.filter_map(|(interface, spec)| {
         let miss = || Miss { name: interface.name.clone(), spec: Box::new(spec.clone()) };
         match &interface.pool_port {
@@ -270,6 +270,11 @@ mod tests {
         port.status = Some(serde_json::from_value(missing).unwrap());
         seen.interfaces[0].pool_port = Some(Arc::new(port));
         assert_eq!(planned(&seen), vec![Step::DeletePort]);
+        seen.free = vec![created("free", &["open"], None)];
+        assert!(
+            matches!(&planned(&seen)[..], [Step::Claim { otherwise: None, .. }]),
+            "another one is taken in its place"
+        );
         seen.interfaces[0].settled = true;
         assert_eq!(planned(&seen), vec![], "the pod has to be deleted by its owner");
     }

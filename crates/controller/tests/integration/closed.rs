@@ -68,6 +68,14 @@ async fn refused(world: &World) -> (Pod, KuryrPort) {
     (pod, told)
 }
 
+/// The claim of a port that isn't there, which is given up, and the one that the pod gets in its place.
+async fn given_up(world: &World, pod: &Pod) -> (KuryrPort, KuryrPort) {
+    let deleting = |claim: &KuryrPort| claim.metadata.deletion_timestamp.is_some();
+    let given_up = claim(world, pod, "the claim of a port that isn't there is given up", deleting).await;
+    world.confirm(&given_up).await;
+    (given_up, world.allocated(pod).await)
+}
+
 #[test]
 fn a_port_that_goes_after_it_could_not_be_opened_is_replaced() {
     in_world(|mut world| async move {
@@ -76,11 +84,8 @@ fn a_port_that_goes_after_it_could_not_be_opened_is_replaced() {
         let gone = spare.status.unwrap().port_id.unwrap();
         world.fake.delete_port(&gone);
         world.fake.heal();
-        let deleting = |claim: &KuryrPort| claim.metadata.deletion_timestamp.is_some();
-        let given_up = claim(&world, &pod, "the claim is given up", deleting).await;
+        let (given_up, again) = given_up(&world, &pod).await;
         assert_eq!(given_up.uid(), told.uid());
-        world.confirm(&given_up).await;
-        let again = world.allocated(&pod).await;
         assert_ne!(again.status.as_ref().unwrap().interfaces[0].port_id, gone);
         controller.stop().await;
     });
@@ -125,10 +130,7 @@ fn a_port_that_went_in_neutron_before_its_pod_had_it_is_replaced() {
         let gone = spare.status.unwrap().port_id.unwrap();
         world.fake.delete_port(&gone);
         let pod = world.create_pod("second", false).await;
-        let deleting = |claim: &KuryrPort| claim.metadata.deletion_timestamp.is_some();
-        let given_up = claim(&world, &pod, "the claim of a port that isn't there is given up", deleting).await;
-        world.confirm(&given_up).await;
-        let again = world.allocated(&pod).await;
+        let (given_up, again) = given_up(&world, &pod).await;
         assert_ne!(again.uid(), given_up.uid());
         assert_ne!(again.status.as_ref().unwrap().interfaces[0].port_id, gone);
         eventually("the object of the port that is gone goes, too", || async {

@@ -58,7 +58,7 @@ impl Adoption {
             let netlink = &self.holding.netlink;
             let made = netlink.execute([create_macvlan(&self.waiting, sandbox, &attachment.ifname)]).await;
             if made.as_ref().is_err_and(netlink::Error::unsupported) {
-                inner.holding.is_useless();
+                inner.holding.found_useless();
             }
             made?;
             // Only now: an end has one device at most, so it isn't that of an earlier pod, taken to a namespace of its own.

@@ -49,7 +49,7 @@ impl Holding {
     }
 
     /// Notes that the kernel has no macvlan devices.
-    pub fn is_useless(&self) {
+    pub fn found_useless(&self) {
         self.useless.store(true, Ordering::Relaxed);
     }
 

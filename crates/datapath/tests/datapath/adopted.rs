@@ -2,7 +2,7 @@
 
 use crate::{
     fixture::{Node, Pod, eventually},
-    hold::only_held,
+    hold::{give_back, hold_and_plug, only_held},
     packets::ping,
 };
 use kuryr_datapath::Driver;
@@ -66,7 +66,7 @@ async fn what_a_pod_did_to_its_interface_ends_with_it() {
         ip(&["neigh", "add", "10.244.0.99", "lladdr", "02:00:00:00:00:01", "dev", "eth0"]);
         ip(&["maddr", "add", "33:33:00:00:12:34", "dev", "eth0"]);
         one.netns.run("tc", &["qdisc", "add", "dev", "eth0", "clsact"]);
-        node.ovs.give_back(&one.attachment.container_id, "eth0").await.unwrap();
+        give_back(&node, &one).await;
         assert_eq!(one.netns.devices(), Vec::<String>::new());
         assert_eq!(node.ovs.attachments().await.unwrap(), []);
         let held = only_held(&node).await;
@@ -102,10 +102,9 @@ async fn a_pod_cant_keep_its_port() {
     let node = Node::new();
     let (one, two, other) = (Pod::new(11), Pod::new(11), Pod::new(12));
     node.ovs.plug(&other.attachment).await.unwrap();
-    node.ovs.hold(&one.held()).await.unwrap();
-    assert!(node.ovs.plug(&one.attachment).await.unwrap().was_held);
+    hold_and_plug(&node, &one).await;
     one.netns.run("ip", &["link", "set", "eth0", "name", "mine"]);
-    node.ovs.give_back(&one.attachment.container_id, "eth0").await.unwrap();
+    give_back(&node, &one).await;
     assert_eq!(one.netns.devices(), Vec::<String>::new());
     assert!(node.ovs.plug(&one.attachment).await.unwrap().was_held);
     let hidden = crate::fixture::Netns::new("hidden");
@@ -117,7 +116,7 @@ async fn a_pod_cant_keep_its_port() {
     let mac = other.attachment.mac.to_string();
     hidden.run("ip", &["neigh", "replace", "10.244.0.12", "lladdr", &mac, "nud", "permanent", "dev", "eth0"]);
     ping(&hidden, "10.244.0.12");
-    node.ovs.give_back(&one.attachment.container_id, "eth0").await.unwrap();
+    give_back(&node, &one).await;
     assert_eq!(
         (node.ovs.held().await.unwrap(), hidden.devices()),
         (vec![], vec![]),
@@ -153,12 +152,10 @@ async fn a_pod_cant_keep_its_port() {
 async fn an_end_that_a_pod_left_miscounted_is_not_used_again() {
     let node = Node::new();
     let pod = Pod::new(11);
-    node.ovs.hold(&pod.held()).await.unwrap();
-    let first = only_held(&node).await;
-    assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
+    let first = hold_and_plug(&node, &pod).await;
     pod.netns.run("ip", &["link", "set", "eth0", "down"]);
     pod.netns.run("ip", &["link", "set", "eth0", "type", "macvlan", "mode", "passthru", "nopromisc"]);
-    node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
+    give_back(&node, &pod).await;
     assert!(node.ovs.held().await.unwrap().iter().all(|held| held.host_interface != first));
     assert_eq!(pod.netns.devices(), Vec::<String>::new());
     assert_eq!(node.ovs.stale().await.unwrap(), []);
@@ -168,12 +165,10 @@ async fn an_end_that_a_pod_left_miscounted_is_not_used_again() {
 async fn the_holding_namespace_is_bound_again_where_somebody_unmounted_it() {
     let node = Node::new();
     let (pod, other) = (Pod::new(11), Pod::new(12));
-    node.ovs.hold(&pod.held()).await.unwrap();
-    let plugged = node.ovs.plug(&pod.attachment).await.unwrap();
-    assert!(plugged.was_held);
+    let end = hold_and_plug(&node, &pod).await;
     crate::fixture::run("umount", &["--lazy", &node.file("holding")]);
     assert_eq!(node.ovs.stale().await.unwrap(), []);
-    assert!(node.in_holding("ip", &["link", "show"]).contains(&plugged.host_interface));
+    assert!(node.in_holding("ip", &["link", "show"]).contains(&end));
     // Another life finds it as it was.
     let ovs = node.another_life();
     assert_eq!(ovs.stale().await.unwrap(), []);
@@ -187,13 +182,11 @@ async fn the_holding_namespace_is_bound_again_where_somebody_unmounted_it() {
 async fn an_end_that_was_moved_into_its_pod_is_replaced_when_it_is_given_back() {
     let node = Node::new();
     let pod = Pod::new(11);
-    node.ovs.hold(&pod.held()).await.unwrap();
-    let held = only_held(&node).await;
-    assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
+    let held = hold_and_plug(&node, &pod).await;
     let target = pod.netns.path().display().to_string();
     pod.netns.run("ip", &["link", "del", "eth0"]);
     node.in_holding("ip", &["link", "set", "dev", &held, "netns", &target, "name", "eth0"]);
-    node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
+    give_back(&node, &pod).await;
     assert_ne!(only_held(&node).await, held);
     assert_eq!((pod.netns.devices(), node.ovs.stale().await.unwrap()), (vec![], vec![]));
     assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
@@ -211,7 +204,7 @@ async fn a_port_comes_and_goes_without_the_dataplane_noticing() {
     for _ in 0..3 {
         assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
         node.ovs.wait_ready(&pod.attachment.container_id, "eth0").await.unwrap();
-        node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
+        give_back(&node, &pod).await;
         let [back] = node.ovs.held().await.unwrap().try_into().unwrap();
         assert_eq!((back.spec, &back.host_interface, back.ready), (pod.held(), &held, true));
     }
@@ -219,11 +212,11 @@ async fn a_port_comes_and_goes_without_the_dataplane_noticing() {
     let ids = node.vsctl(&["get", "interface", &held, "external_ids"]);
     assert!(!ids.contains("kuryr-pod") && !ids.contains("container") && !ids.contains("netns"), "{ids}");
     // Again, for an interface that is gone; and after the sandbox has gone first, and its devices with it.
-    node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
+    give_back(&node, &pod).await;
     assert!(node.ovs.plug(&pod.attachment).await.unwrap().was_held);
     pod.netns.remove();
     let promiscuity = || node.in_holding("ip", &["-d", "link", "show", &held]).contains("promiscuity 0");
     eventually("the device goes", || promiscuity().then_some(())).await;
-    node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
+    give_back(&node, &pod).await;
     assert_eq!((only_held(&node).await, node.waiting()), (held.clone(), vec![held]));
 }

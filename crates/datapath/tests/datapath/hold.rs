@@ -21,6 +21,18 @@ fn take(node: &Node, end: &str, pod: &Pod) {
     node.in_holding("ip", &[&["link", "add", "link", end, "name", "eth0", "netns", &target], &kind[..]].concat());
 }
 
+/// Holds the pod's port and gives it to the pod. The host's end.
+pub async fn hold_and_plug(node: &Node, pod: &Pod) -> String {
+    node.ovs.hold(&pod.held()).await.unwrap();
+    let plugged = node.ovs.plug(&pod.attachment).await.unwrap();
+    assert!(plugged.was_held);
+    plugged.host_interface
+}
+
+pub async fn give_back(node: &Node, pod: &Pod) {
+    node.ovs.give_back(&pod.attachment.container_id, "eth0").await.unwrap();
+}
+
 async fn unplug(node: &Node, pod: &Pod) {
     node.ovs.unplug(&pod.attachment.container_id, "eth0").await.unwrap();
 }

@@ -86,6 +86,55 @@ async fn drift_is_repaired() {
     }
 }
 
+/// A second bridge, as one to which an operator connects a network interface.
+fn other_bridge(node: &Node) -> &'static str {
+    node.vsctl(&["add-br", "br-ext", "--", "set", "bridge", "br-ext", "datapath_type=netdev"]);
+    "br-ext"
+}
+
+#[tokio::test]
+async fn an_interface_of_somebody_else_is_left_where_it_is() {
+    let node = Node::new();
+    let port = node.ovs.node_port(NAME);
+    for bridge in [BRIDGE, other_bridge(&node)] {
+        node.vsctl(&[
+            "add-port",
+            bridge,
+            NAME,
+            "--",
+            "set",
+            "interface",
+            NAME,
+            "type=internal",
+            "external_ids:whose=mine",
+        ]);
+        let look =
+            || (node.vsctl(&["port-to-br", NAME]), node.vsctl(&["get", "interface", NAME, "_uuid", "external_ids"]));
+        let before = look();
+        let error = port.ensure(&spec()).await.unwrap_err();
+        assert!(matches!(error, Error::Foreign { .. }) && error.to_string().contains("daemon.nodePort"), "{error}");
+        assert_eq!(port.status().await.unwrap(), None, "nobody is to be asked to remove it");
+        port.remove().await.unwrap();
+        assert_eq!(look(), before);
+        assert!(addresses(&node).is_empty());
+        node.vsctl(&["del-port", NAME]);
+    }
+    port.ensure(&spec()).await.unwrap();
+    assert_right(&node);
+}
+
+#[tokio::test]
+async fn our_port_on_another_bridge_comes_back() {
+    let node = Node::new();
+    let port = node.ovs.node_port(NAME);
+    port.ensure(&spec()).await.unwrap();
+    let (other, id) = (other_bridge(&node), node.vsctl(&["get", "port", NAME, "_uuid"]));
+    node.vsctl(&["remove", "bridge", BRIDGE, "ports", &id, "--", "add", "bridge", other, "ports", &id]);
+    port.ensure(&spec()).await.unwrap();
+    assert_eq!(node.vsctl(&["port-to-br", NAME]), BRIDGE);
+    assert_right(&node);
+}
+
 #[tokio::test]
 async fn a_changed_port_follows() {
     let node = Node::new();
