@@ -202,7 +202,7 @@ fn reconcile(
     let (c, q, r) = (caches.clone(), queues.clone(), || runtime.clone());
     let pods = Arc::new(pod::Pods(context.clone()));
     spawn(&mut workers, "Pods", work(pods, c.pods, q.pods, inboxes.pods, many.pods, r()));
-    let nodes = Arc::new(node::Nodes(context.clone()));
+    let nodes = Arc::new(node::Nodes::new(context.clone()));
     spawn(&mut workers, "Nodes", work(nodes, c.nodes, q.nodes, inboxes.nodes, many.nodes, r()));
     let ports = Arc::new(port::Ports(context.clone()));
     spawn(&mut workers, "KuryrPorts", work(ports, c.ports, q.ports, inboxes.ports, many.ports, r()));

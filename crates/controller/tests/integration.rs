@@ -17,6 +17,7 @@ mod integration {
     mod harness;
     mod leader;
     mod lifecycle;
+    mod node_port;
     mod outage;
     mod pools;
     mod random;

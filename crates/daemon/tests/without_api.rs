@@ -79,6 +79,21 @@ async fn gc_removes_what_the_runtime_does_not_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_leftovers_go_at_once_and_those_that_stay_are_tried_less_and_less() {
+    let (switch, (_keep, path)) = (FakeSwitch::new(), folder());
+    let (many, stuck) = (400, 12);
+    (0..stuck).for_each(|number| switch.leave_stuck(&format!("stuck-{number}")));
+    (0..many).for_each(|number| switch.leave(&format!("left-{number}")));
+    let daemon = Daemon::start("node1", &path, no_api(), &switch, quick()).await;
+    until("the others' end", || async { switch.left() == stuck }).await;
+    // Of the looks that this took, some 25 to 100, each has found them. Their backoff begins with a quarter of a second at least.
+    let tried = switch.stuck();
+    assert!(tried.iter().all(|tried| (1..=8).contains(tried)), "{tried:?}");
+    until("one more attempt", || async { switch.stuck().iter().sum::<usize>() > tried.iter().sum() }).await;
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn status_and_readiness_say_what_is_missing() {
     let (switch, (_keep, path)) = (FakeSwitch::new(), folder());
     let daemon = Daemon::start("node1", &path, no_api(), &switch, quick()).await;

@@ -20,13 +20,17 @@ struct World {
     /// What is known of every port that was plugged, by its id: what it is held as when it is given back.
     known: HashMap<String, HoldSpec>,
     stale: Vec<Stale>,
+    /// Devices that can't be removed, and how often that was tried.
+    stuck: HashMap<String, usize>,
     host_port: Option<NodePortSpec>,
     host_port_announced: Option<NodePortSpec>,
     plugs: usize,
     /// Sandboxes whose addresses were announced.
     announced: Vec<String>,
-    /// Sandboxes whose plug doesn't end.
+    /// Sandboxes whose plug, or whose giving back, doesn't end.
     slow: HashSet<String>,
+    /// How many ports are on their way from a pod to being held.
+    giving_back: usize,
     /// Whether ports become ready by themselves.
     not_ready: bool,
     down: bool,
@@ -101,9 +105,15 @@ impl FakeSwitch {
         self.world().host_port.clone()
     }
 
-    /// Plugging for this sandbox takes until [`FakeSwitch::hurry`].
+    /// Plugging for this sandbox, and giving its port back, takes until [`FakeSwitch::hurry`].
     pub fn delay(&self, container: &str) {
         self.change(|world| world.slow.insert(container.to_owned()));
+    }
+
+    /// How many ports are on their way from a pod to being held.
+    #[must_use]
+    pub fn giving_back(&self) -> usize {
+        self.world().giving_back
     }
 
     /// Whatever was delayed goes on.
@@ -146,6 +156,18 @@ impl FakeSwitch {
     pub fn leave(&self, device: &str) {
         let left = Stale { host_interface: device.to_owned(), attached: None, reason: StaleReason::NoPort };
         self.change(|world| world.stale.push(left));
+    }
+
+    /// As [`FakeSwitch::leave`], but the device can't be removed.
+    pub fn leave_stuck(&self, device: &str) {
+        self.change(|world| world.stuck.insert(device.to_owned(), 0));
+        self.leave(device);
+    }
+
+    /// How often the removal of each device that can't be removed was tried.
+    #[must_use]
+    pub fn stuck(&self) -> Vec<usize> {
+        self.world().stuck.values().copied().collect()
     }
 
     /// The devices that are left.
@@ -217,7 +239,10 @@ impl Driver for FakeSwitch {
     fn give_back<'a>(&'a self, container_id: &'a str, ifname: &'a str) -> BoxFuture<'a, Result<()>> {
         async move {
             let name = kuryr_core::names::host_interface(container_id, ifname);
+            self.change(|world| world.giving_back += 1);
+            self.wait(|world| !world.slow.contains(container_id)).await;
             self.change(|world| {
+                world.giving_back -= 1;
                 let port = world.attached.iter().find(|attached| attached.host_interface == name);
                 world.held.extend(port.and_then(|attached| world.known.get(&attached.port_id)).cloned());
             });
@@ -299,10 +324,14 @@ impl Driver for FakeSwitch {
     fn remove_stale<'a>(&'a self, stale: &'a Stale) -> BoxFuture<'a, Result<()>> {
         async move {
             self.change(|world| {
+                if let Some(tried) = world.stuck.get_mut(&stale.host_interface) {
+                    *tried += 1;
+                    return Err(Error::NoBridge { bridge: "br-int".into() });
+                }
                 world.attached.retain(|attached| attached.host_interface != stale.host_interface);
                 world.stale.retain(|other| other.host_interface != stale.host_interface);
-            });
-            Ok(())
+                Ok(())
+            })
         }
         .boxed()
     }

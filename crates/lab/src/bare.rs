@@ -76,7 +76,7 @@ impl BareApiServer {
 
     /// The kubeconfig of its administrator.
     #[must_use]
-    pub fn kubeconfig(&self) -> Value {
+    pub fn kubeconfig() -> Value {
         json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "bare",
             "clusters": [{ "name": "bare", "cluster": { "server": "https://127.0.0.1:6443", "insecure-skip-tls-verify": true } }],

@@ -42,7 +42,7 @@ impl Site {
     pub async fn prepare(server: &BareApiServer, nodes: usize, latency: Latency, folder: &Path) -> Result<Self> {
         let cloud = Config { latency, default_quota: -1, ..Config::default() };
         let cloud = FakeCloud::start(cloud).await.context("starting the cloud")?;
-        let kubeconfig = server.kubeconfig();
+        let kubeconfig = BareApiServer::kubeconfig();
         let write =
             |name: &str, text: String| fs::write(folder.join(name), text).with_context(|| format!("writing {name}"));
         write("kubeconfig", kubeconfig.to_string())?;

@@ -18,26 +18,43 @@ use kuryr_core::names;
 use plan::{Observed, Step};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
+use tokio::sync::Mutex;
 
 /// How soon to look again when a port that is being deleted still holds the name.
 const NAME_IN_USE: Duration = Duration::from_secs(2);
 
+/// How soon to look whether Neutron has answered, or whether other nodes have their new ports.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// The reconciler of nodes.
-pub struct Nodes(pub Arc<Context>);
+pub struct Nodes {
+    context: Arc<Context>,
+    /// Whoever replaces a node's port, so that each sees what the others have begun.
+    replacing: Mutex<()>,
+}
+
+impl Nodes {
+    /// The reconciler of nodes, which works with this.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context, replacing: Mutex::default() }
+    }
+}
 
 impl Reconciler for Nodes {
     type Object = Node;
 
     async fn reconcile(&self, node: Arc<Node>) -> Result<Next, Error> {
-        let context = &*self.0;
+        let context = &*self.context;
         let (name, uid) = (node.name_any(), node.uid().unwrap_or_default());
         let port_name = names::pool_port(&name, &uid, names::NODE_INTERFACE);
         let wanted = context.settings.node_port.enabled && node.metadata.deletion_timestamp.is_none();
         let desired = wanted.then(|| desire(context, &name, &uid));
-        let seen = Observed { port: context.pool_ports.get(None, &port_name) };
+        let seen =
+            Observed { port: context.pool_ports.get(None, &port_name), resolved: context.networks.are_resolved() };
         let api: Api<KuryrPoolPort> = Api::all(context.client.clone());
         match plan::plan(&seen, desired) {
             Step::Converged => {}
+            Step::Wait => return Ok(Next::After(LOOK_AGAIN)),
             Step::Create(spec) => {
                 tracing::info!(node = name, port = port_name, "making the node's own port");
                 if !create_pool_port(context, &port_name, *spec, Some(owner(&name, &uid))).await? {
@@ -47,14 +64,29 @@ impl Reconciler for Nodes {
             Step::SetGroups(port, groups) => {
                 context.pool_ports.wrote(apply::spec(&api, &*port, json!({ "securityGroupIds": groups })).await?);
             }
-            Step::Delete(port) => {
-                if let Some(deleting) = apply::delete(&api, &*port).await? {
-                    context.pool_ports.wrote(deleting);
+            Step::Delete(port) => delete(context, &api, &port).await?,
+            Step::Replace(port) => {
+                let _one = self.replacing.lock().await;
+                if !plan::may_replace(context.nodes.len(), &context.pool_ports.all()) {
+                    return Ok(Next::After(LOOK_AGAIN));
                 }
+                tracing::info!(
+                    node = name,
+                    port = port_name,
+                    "the nodes' network is another one: replacing the node's port"
+                );
+                delete(context, &api, &port).await?;
             }
         }
         Ok(Next::Converged)
     }
+}
+
+async fn delete(context: &Context, api: &Api<KuryrPoolPort>, port: &KuryrPoolPort) -> Result<(), Error> {
+    if let Some(deleting) = apply::delete(api, port).await? {
+        context.pool_ports.wrote(deleting);
+    }
+    Ok(())
 }
 
 /// The port that the node is to have.

@@ -32,25 +32,23 @@ impl Duty for Confirm {
         "confirm"
     }
 
-    async fn plan(&mut self, node: &Node) -> Vec<Action<Removal>> {
+    async fn plan(&mut self, node: &Node) -> Option<Vec<Action<Removal>>> {
         // The three looks of `crate::decide`, in their order.
         let awaited = node.caches.ports.state_filter(|port| port.deleting() && port.finalizer().is_some());
         if awaited.is_empty() {
-            return Vec::new();
+            return Some(Vec::new());
         }
         let idle: Vec<_> = awaited.into_iter().filter(|port| !adding(node, port)).collect();
         let Ok(attached) = node.switch.driver.attachments().await else {
             // What can't be read can't be confirmed. A change of the switch wakes this duty again.
-            return Vec::new();
+            return None;
         };
         let attached: HashSet<&str> = attached.iter().map(|attached| attached.pod.uid.as_str()).collect();
-        idle.iter()
-            .filter(|port| {
-                let attached = port.pod_uid().is_some_and(|uid| attached.contains(uid));
-                ConfirmFacts { awaited: true, adding: false, attached }.confirm()
-            })
-            .filter_map(|port| removal(port))
-            .collect()
+        let gone = idle.iter().filter(|port| {
+            let attached = port.pod_uid().is_some_and(|uid| attached.contains(uid));
+            ConfirmFacts { awaited: true, adding: false, attached }.confirm()
+        });
+        Some(gone.filter_map(|port| removal(port)).collect())
     }
 
     async fn act(node: Arc<Node>, what: Removal) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! Keeps free ports of the node's pools connected, so that a pod that gets one starts sooner.
 
-use super::{Action, Duty, Failure, basis, request};
+use super::{Action, Duty, Failure, basis, request, unread};
 use crate::{
     caches::{GuardedPool, GuardedPoolPort},
     decide_hold::{self, Owner, PortFacts, REST},
@@ -70,17 +70,16 @@ impl Duty for Hold {
         "hold"
     }
 
-    async fn plan(&mut self, node: &Node) -> Vec<Action<What>> {
+    async fn plan(&mut self, node: &Node) -> Option<Vec<Action<What>>> {
         // Objects first: a port that a pod gives back between the two looks is held at the second.
         let (pools, ports) = (node.caches.pools.state(), node.caches.pool_ports.state());
-        // One that can't be read, as the log says, may be what a port is held for.
-        let is_certain = pools.iter().all(|pool| pool.0.is_ok()) && ports.iter().all(|port| port.0.is_ok());
+        let unread = Unread { pool: unread::any(&pools, |_| true), port: unread::any(&ports, |_| true) };
         let (pools, ports) = (readable_pools(&pools), readable_ports(&ports));
         self.later = self.waits(node, &ports);
         if self.later || !node.caches.unsynced().is_empty() || !node.caches.pools_synced() {
-            return Vec::new();
+            return None;
         }
-        let Ok(held) = node.switch.driver.held().await else { return Vec::new() };
+        let held = node.switch.driver.held().await.ok()?;
         node.metrics.held.set(i64::try_from(held.len()).unwrap_or(i64::MAX));
         let held: HashMap<&str, &Held> = held.iter().map(|held| (held.spec.port_id.as_str(), held)).collect();
         let now = Timestamp::now();
@@ -92,7 +91,7 @@ impl Duty for Hold {
             by_pool.iter().flat_map(|(facts, to_plug)| decide_hold::wanted(facts, *to_plug)).collect();
         self.later = by_pool.iter().flat_map(|(facts, _)| facts).any(is_resting);
         let mut plan = Vec::new();
-        for port in ports {
+        for &port in &ports {
             let Some(spec) = spec(port) else { continue };
             let found = held.get(spec.port_id.as_str()).copied();
             if wanted.contains(&spec.port_id.as_str()) && found.is_none_or(|held| held.spec != spec) {
@@ -105,9 +104,9 @@ impl Duty for Hold {
                 plan.push(say(port, condition));
             }
         }
-        let unwanted = held.keys().filter(|id| is_certain && !wanted.contains(*id));
+        let unwanted = held.keys().filter(|id| !wanted.contains(*id) && !unread.may_want(id, &pools, &ports));
         plan.extend(unwanted.map(|id| Action { key: (*id).to_owned(), basis: 0, what: What::LetGo((*id).to_owned()) }));
-        plan
+        Some(plan)
     }
 
     fn again(&self, _now: Instant) -> Option<Duration> {
@@ -133,6 +132,21 @@ impl Duty for Hold {
     }
 }
 
+/// Which kinds have an object that can't be read and may be what a port is held for.
+#[derive(Clone, Copy)]
+struct Unread {
+    pool: bool,
+    port: bool,
+}
+
+impl Unread {
+    /// Whether such an object may want this port to be held: that of the port itself, or its pool.
+    fn may_want(self, id: &str, pools: &[&KuryrPool], ports: &[&KuryrPoolPort]) -> bool {
+        let Some(port) = ports.iter().find(|port| has(port, id)) else { return self.port };
+        self.pool && spec(port).is_some() && !pools.iter().any(|pool| is_of(port, pool))
+    }
+}
+
 /// The node's pools that can be read.
 fn readable_pools(pools: &[Arc<GuardedPool>]) -> Vec<&KuryrPool> {
     pools.iter().filter_map(|pool| pool.0.as_ref().ok()).collect()
@@ -141,6 +155,11 @@ fn readable_pools(pools: &[Arc<GuardedPool>]) -> Vec<&KuryrPool> {
 /// The pools' ports that can be read.
 fn readable_ports(ports: &[Arc<GuardedPoolPort>]) -> Vec<&KuryrPoolPort> {
     ports.iter().filter_map(|port| port.0.as_ref().ok()).collect()
+}
+
+/// Whether it is the object of the Neutron port with this id.
+fn has(port: &KuryrPoolPort, id: &str) -> bool {
+    port.status.as_ref().is_some_and(|status| status.port_id.as_deref() == Some(id))
 }
 
 fn is_of(port: &KuryrPoolPort, pool: &KuryrPool) -> bool {
@@ -160,7 +179,6 @@ pub fn gives_back(node: &Node, port_id: &str, held: &HashSet<String>) -> bool {
     }
     let (pools, ports) = (node.caches.pools.state(), node.caches.pool_ports.state());
     let (pools, ports) = (readable_pools(&pools), readable_ports(&ports));
-    let has = |port: &KuryrPoolPort, id: &str| port.status.as_ref().is_some_and(|s| s.port_id.as_deref() == Some(id));
     let Some(port) = ports.iter().find(|port| has(port, port_id) && spec(port).is_some()) else { return false };
     let Some(pool) = pools.iter().find(|pool| is_of(port, pool)) else { return false };
     let of_pool = |held: &&String| ports.iter().any(|port| has(port, held) && is_of(port, pool));
@@ -273,5 +291,31 @@ mod tests {
         let mut asked = port(false, &[]);
         asked.status.as_mut().unwrap().conditions.clear();
         assert_eq!(spec(&asked), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_keeps_only_what_it_may_stand_for() {
+        let pool = |network: &str| -> KuryrPool {
+            serde_json::from_value(json!({
+                "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPool", "metadata": {"name": "q", "uid": "u"},
+                "spec": {"nodeName": "node1", "networkId": network, "subnetIds": ["s"]},
+            }))
+            .unwrap()
+        };
+        let (free, its_pool, other_pool) = (port(false, &[]), pool("n"), pool("other"));
+        let mut deleting = free.clone();
+        deleting.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        let (all, no_pool, no_port) =
+            (Unread { pool: true, port: true }, Unread { pool: true, port: false }, Unread { pool: false, port: true });
+        for (unread, id, pools, port, keeps) in [
+            (no_port, "another", &its_pool, &free, true),
+            (no_pool, "another", &its_pool, &free, false),
+            (all, "id", &its_pool, &free, false),
+            (all, "id", &other_pool, &free, true),
+            (no_port, "id", &other_pool, &free, false),
+            (all, "id", &other_pool, &deleting, false),
+        ] {
+            assert_eq!(unread.may_want(id, &[pools], &[port]), keeps, "{id} {} {}", unread.pool, unread.port);
+        }
     }
 }

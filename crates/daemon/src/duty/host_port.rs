@@ -1,6 +1,6 @@
 //! Keeps the host's own port on the integration bridge as the Node's KuryrPoolPort says.
 
-use super::{Action, Duty, Failure, basis, request};
+use super::{Action, Duty, Failure, basis, request, unread};
 use crate::{caches::GuardedPoolPort, node::Node};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -37,22 +37,22 @@ impl Duty for HostPortDuty {
         "host_port"
     }
 
-    async fn plan(&mut self, node: &Node) -> Vec<Action<What>> {
+    async fn plan(&mut self, node: &Node) -> Option<Vec<Action<What>>> {
         if !node.caches.unsynced().is_empty() {
-            return Vec::new();
+            return None;
         }
-        let Ok(status) = node.switch.host_port.status().await else { return Vec::new() };
+        let status = node.switch.host_port.status().await.ok()?;
         let ports = node.caches.pool_ports.state();
         let claimed = claimed(&ports, &node.settings.node_name);
         let name = &node.settings.node_port;
-        let action = |what, basis| vec![Action { key: name.clone(), basis, what }];
+        let action = |what, basis| Some(vec![Action { key: name.clone(), basis, what }]);
         let state = status.as_ref().map(|status| (status.ifindex, status.ready, status.error.clone()));
         let Some(port) = claimed else {
-            // One that can't be read, as the log says, may be the Node's.
-            let is_certain = ports.iter().all(|port| port.0.is_ok());
-            return if status.is_some() && is_certain { action(What::Remove, basis(&state)) } else { Vec::new() };
+            let may_be_claimed = unread::any(&ports, unread::is_of_node);
+            let is_unwanted = status.is_some() && !may_be_claimed;
+            return if is_unwanted { action(What::Remove, basis(&state)) } else { Some(Vec::new()) };
         };
-        let Some(spec) = spec(&port, &node.settings.routed_networks) else { return Vec::new() };
+        let Some(spec) = spec(&port, &node.settings.routed_networks) else { return Some(Vec::new()) };
         // Made again when the object or the device changes (a restart of the switch makes a new device without
         // addresses), and now and then, because somebody may have taken an address or a route away.
         let round = node.started.elapsed().as_secs() / node.settings.timeouts.repair_seconds.max(1);

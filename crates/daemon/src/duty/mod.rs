@@ -6,11 +6,13 @@ pub mod host_port;
 mod pacer;
 pub mod repair;
 pub mod report;
+mod unread;
 
 use crate::{caches::chain, node::Node};
 use kuryr_core::error::Class;
 use pacer::Pacer;
 use std::{
+    collections::HashMap,
     future::Future,
     sync::{
         Arc,
@@ -18,7 +20,7 @@ use std::{
     },
 };
 use tokio::{
-    task::JoinSet,
+    task::{Id, JoinError, JoinSet},
     time::{Duration, Instant},
 };
 use tokio_util::sync::CancellationToken;
@@ -53,8 +55,9 @@ pub trait Duty: Send + Sync + 'static {
     /// Its name in logs and metrics.
     fn name(&self) -> &'static str;
 
-    /// What is to be done now. Nothing is to be done where all is as it should be.
-    fn plan(&mut self, node: &Node) -> impl Future<Output = Vec<Action<Self::What>>> + Send;
+    /// What is to be done now. Nothing is to be done where all is as it should be. `None`: it can't be said now, or it isn't time to
+    /// look; what has failed before stays on record.
+    fn plan(&mut self, node: &Node) -> impl Future<Output = Option<Vec<Action<Self::What>>>> + Send;
 
     /// In how long it wants to plan again though nothing has changed. `None`: it needn't.
     fn again(&self, _now: Instant) -> Option<Duration> {
@@ -92,6 +95,9 @@ pub enum Failure {
         /// The failure.
         source: kuryr_datapath::Error,
     },
+    /// A defect of ours. The next attempt may see another state.
+    #[error("it has panicked: {0}")]
+    Panicked(#[source] JoinError),
 }
 
 impl Failure {
@@ -100,7 +106,7 @@ impl Failure {
             // A JSON patch whose test fails is answered with 422.
             Self::Api { source: kube::Error::Api(status), .. } if matches!(status.code, 409 | 422) => Class::Conflict,
             Self::Api { source: kube::Error::Api(status), .. } if status.code == 400 => Class::Rejected,
-            Self::Api { .. } | Self::Slow { .. } | Self::Switch { .. } => Class::Transient,
+            Self::Api { .. } | Self::Slow { .. } | Self::Switch { .. } | Self::Panicked(_) => Class::Transient,
         }
     }
 }
@@ -163,35 +169,69 @@ pub fn start<D: Duty>(duty: D, node: &Arc<Node>, shutdown: &CancellationToken, t
 async fn run<D: Duty>(mut duty: D, node: Arc<Node>, beat: Beat, shutdown: CancellationToken) {
     let mut changed = node.changed.subscribe();
     let mut pacer = Pacer::default();
-    let mut acting = JoinSet::new();
+    let mut acting = Acting::default();
     loop {
         beat.now();
         let looked = Instant::now();
         changed.mark_unchanged();
         let plan = duty.plan(&node).await;
-        pacer.retain(&plan);
-        for action in plan {
+        let is_known = plan.is_some();
+        if let Some(plan) = &plan {
+            pacer.retain(plan);
+        }
+        for action in plan.unwrap_or_default() {
             if acting.len() < D::AT_ONCE && pacer.begin(&action.key, action.basis, Instant::now()) {
-                let (node, Action { key, basis, what }) = (Arc::clone(&node), action);
-                acting.spawn(async move { (key, basis, D::act(node, what).await) });
+                let Action { key, basis, what } = action;
+                acting.begin(key, basis, D::act(Arc::clone(&node), what));
             }
         }
-        // Where as many are under way as may be, the end of one of them is the next thing to wait for.
-        let due = if acting.len() < D::AT_ONCE { pacer.next(Instant::now()) } else { None };
+        // Where as many are under way as may be, the end of one of them is the next thing to wait for; where nothing is known, a
+        // change or the next look.
+        let due = if is_known && acting.len() < D::AT_ONCE { pacer.next(Instant::now()) } else { None };
         let wake = [due, duty.again(Instant::now())].into_iter().flatten().fold(LONGEST_SLEEP, Duration::min);
         tokio::select! {
             _ = changed.changed() => tokio::time::sleep_until(looked + SHORTEST_SLEEP).await,
-            Some(done) = acting.join_next() => {
-                if let Ok((key, basis, outcome)) = done {
-                    settle(duty.name(), &node, &mut pacer, key, basis, &outcome);
-                }
+            Some((key, basis, outcome)) = acting.ended() => {
+                settle(duty.name(), &node, &mut pacer, key, basis, &outcome);
             }
             () = tokio::time::sleep(wake) => {}
             () = shutdown.cancelled() => break,
         }
     }
     // Requests that are under way end by their own limits.
-    while acting.join_next().await.is_some() {}
+    while acting.ended().await.is_some() {}
+}
+
+/// The actions that are under way.
+#[derive(Default)]
+struct Acting {
+    tasks: JoinSet<Result<(), Failure>>,
+    /// Key and basis of each.
+    of: HashMap<Id, (String, u64)>,
+}
+
+impl Acting {
+    fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    fn begin(&mut self, key: String, basis: u64, act: impl Future<Output = Result<(), Failure>> + Send + 'static) {
+        let id = self.tasks.spawn(act).id();
+        self.of.insert(id, (key, basis));
+    }
+
+    /// The next one that ends: its key, its basis, and how it has ended. `None`: none is under way.
+    async fn ended(&mut self) -> Option<(String, u64, Result<(), Failure>)> {
+        loop {
+            let (id, outcome) = match self.tasks.join_next_with_id().await? {
+                Ok((id, outcome)) => (id, outcome),
+                Err(error) => (error.id(), Err(Failure::Panicked(error))),
+            };
+            if let Some((key, basis)) = self.of.remove(&id) {
+                return Some((key, basis, outcome));
+            }
+        }
+    }
 }
 
 fn settle(duty: &'static str, node: &Node, pacer: &mut Pacer, key: String, basis: u64, outcome: &Result<(), Failure>) {
@@ -215,4 +255,24 @@ fn basis(value: &impl std::hash::Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_action_that_panics_has_failed_and_its_object_is_free_again() {
+        let (mut acting, mut pacer) = (Acting::default(), Pacer::default());
+        let now = Instant::now();
+        assert!(pacer.begin("a", 7, now));
+        acting.begin("a".to_owned(), 7, async { panic!("of a test") });
+        let (key, basis, outcome) = acting.ended().await.unwrap();
+        assert_eq!((key.as_str(), basis, acting.len()), ("a", 7, 0));
+        let failure = outcome.unwrap_err();
+        assert!(failure.to_string().contains("panicked"), "{failure}");
+        let delay = pacer.failed(&key, failure.class(), now);
+        assert!(pacer.begin("a", 7, now + delay));
+        assert!(acting.ended().await.is_none());
+    }
 }

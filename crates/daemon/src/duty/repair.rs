@@ -42,17 +42,17 @@ impl Duty for Repair {
         "repair"
     }
 
-    async fn plan(&mut self, node: &Node) -> Vec<Action<Leftover>> {
+    async fn plan(&mut self, node: &Node) -> Option<Vec<Action<Leftover>>> {
         let now = Instant::now();
         if self.next.is_some_and(|next| now < next) || !*node.switch.live.borrow() {
-            return Vec::new();
+            return None;
         }
         let driver = &node.switch.driver;
         let (stale, attached) = match tokio::try_join!(driver.stale(), driver.attachments()) {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "can't look for leftovers; trying again");
-                return Vec::new();
+                return None;
             }
         };
         let clean = stale.is_empty();
@@ -66,7 +66,7 @@ impl Duty for Repair {
         let plan: Vec<_> = stale.chain(orphans).collect();
         let before = std::mem::replace(&mut self.found, plan.len());
         self.next = Some(now + pause(clean, before, plan.len(), node.settings.timeouts.repair()));
-        plan
+        Some(plan)
     }
 
     /// A look that is due but couldn't be had (no connection to the switch) waits for a change.

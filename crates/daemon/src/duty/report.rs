@@ -50,14 +50,14 @@ impl Duty for Report {
         "report"
     }
 
-    async fn plan(&mut self, node: &Node) -> Vec<Action<Conditions>> {
+    async fn plan(&mut self, node: &Node) -> Option<Vec<Action<Conditions>>> {
         if !node.caches.unsynced().is_empty() {
-            return Vec::new();
+            return None;
         }
         // Calls in flight first: an interface whose ADD ends between the two looks is on record at the second.
         let ports: Vec<_> = node.caches.ports.state_filter(|port| !port.deleting() && port.0.is_ok());
         let busy: Vec<bool> = ports.iter().map(|port| adding(node, port)).collect();
-        let Ok(attached) = node.switch.driver.attachments().await else { return Vec::new() };
+        let attached = node.switch.driver.attachments().await.ok()?;
         node.metrics.attached.set(i64::try_from(attached.len()).unwrap_or(i64::MAX));
         let mut by_pod: HashMap<&str, Vec<&Attached>> = HashMap::new();
         for interface in &attached {
@@ -75,7 +75,7 @@ impl Duty for Report {
         let all = news.len();
         news.retain(|(port, state)| !(starting && can_wait(port, *state)));
         self.later = news.len() < all;
-        news.into_iter().filter_map(|(port, state)| write(port, state, &node.settings.node_name)).collect()
+        Some(news.into_iter().filter_map(|(port, state)| write(port, state, &node.settings.node_name)).collect())
     }
 
     fn again(&self, _now: Instant) -> Option<Duration> {

@@ -1,4 +1,4 @@
-//! etcd, kube-apiserver, and what the absent parts of a cluster would write.
+//! What the absent parts of a cluster would write.
 
 use crate::support::{PATIENCE, until};
 use k8s_openapi::{
@@ -12,160 +12,32 @@ use kube::{
 };
 use kuryr_api::{KuryrPool, KuryrPoolPort, KuryrPort, conditions};
 use kuryr_core::names::{INTERFACE_FINALIZER, kuryr_port};
+use kuryr_lab::bare::BareApiServer;
 use serde_json::{Value, json};
 use std::{
-    fs::{self, File},
     net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command},
-    thread,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
 
 /// The namespace of all pods.
 pub const NAMESPACE: &str = "shop";
 
-const TOKEN: &str = "kuryr-daemon-test";
-
-/// The servers, as long as this lives.
-pub struct Servers {
-    children: Vec<Child>,
-    folder: TempDir,
-}
-
-impl Drop for Servers {
-    fn drop(&mut self) {
-        for child in self.children.iter_mut().rev() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-impl Servers {
-    /// Starts them in a network namespace of their own. Must be called before there are other threads.
-    pub fn start() -> Result<Self, String> {
-        let (etcd, apiserver) = (find_etcd()?, find_apiserver()?);
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
-            .map_err(|error| format!("can't make a network namespace ({error}): root is needed"))?;
-        run("ip", &["link", "set", "lo", "up"])?;
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let mut servers = Self { children: Vec::new(), folder };
-        let path = |name: &str| servers.folder.path().join(name).display().to_string();
-        let (data, key, tokens, certs) = (path("etcd"), path("sa.key"), path("tokens.csv"), path("certs"));
-        run("openssl", &["genrsa", "-out", &key, "2048"])?;
-        fs::write(&tokens, format!("{TOKEN},admin,admin,system:masters\n")).map_err(|error| error.to_string())?;
-        servers.spawn(&etcd, &["--data-dir", &data, "--unsafe-no-fsync"])?;
-        servers.spawn(
-            &apiserver,
-            &[
-                "--etcd-servers=http://127.0.0.1:2379",
-                "--service-cluster-ip-range=10.96.0.0/16",
-                "--service-account-issuer=https://kubernetes.default.svc",
-                &format!("--service-account-key-file={key}"),
-                &format!("--service-account-signing-key-file={key}"),
-                &format!("--cert-dir={certs}"),
-                &format!("--token-auth-file={tokens}"),
-                "--authorization-mode=AlwaysAllow",
-                "--disable-admission-plugins=ServiceAccount",
-                "--advertise-address=127.0.0.1",
-                "--bind-address=127.0.0.1",
-                "--secure-port=6443",
-            ],
-        )?;
-        servers.wait()?;
-        Ok(servers)
-    }
-
-    fn spawn(&mut self, program: &Path, args: &[&str]) -> Result<(), String> {
-        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let log = File::create(self.log(&name)).map_err(|error| error.to_string())?;
-        // Whatever ends the test ends them too.
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(program)
-            .args(args)
-            .stdout(log.try_clone().map_err(|error| error.to_string())?)
-            .stderr(log);
-        self.children.push(command.spawn().map_err(|error| format!("can't start {}: {error}", program.display()))?);
-        Ok(())
-    }
-
-    fn log(&self, name: &str) -> PathBuf {
-        self.folder.path().join(format!("{name}.log"))
-    }
-
-    /// Waits until the API server listens; what is missing then, the first requests wait for.
-    fn wait(&mut self) -> Result<(), String> {
-        let give_up = Instant::now() + Duration::from_secs(60);
-        while std::net::TcpStream::connect("127.0.0.1:6443").is_err() {
-            for child in &mut self.children {
-                if child.try_wait().is_ok_and(|ended| ended.is_some()) {
-                    let log = fs::read_to_string(self.folder.path().join("kube-apiserver.log")).unwrap_or_default();
-                    let last: Vec<_> = log.lines().rev().take(3).collect();
-                    return Err(format!("etcd or kube-apiserver ended: {}", last.join(" | ")));
-                }
-            }
-            if Instant::now() > give_up {
-                return Err("kube-apiserver doesn't listen after 60 s".to_owned());
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
-    }
-
-    /// The cluster as the scenario of one node sees it.
-    pub async fn cluster(&self, node: String) -> Cluster {
-        let client = connect(SocketAddr::from(([127, 0, 0, 1], 6443))).await;
-        let cluster = Cluster { client, node };
-        cluster.prepare().await;
-        cluster
-    }
+/// The cluster as the scenario of one node sees it.
+pub async fn cluster(node: String) -> Cluster {
+    let client = connect(SocketAddr::from(([127, 0, 0, 1], 6443))).await;
+    let cluster = Cluster { client, node };
+    cluster.prepare().await;
+    cluster
 }
 
 /// A client of the API server at `address`, or of what passes its connections on.
 pub async fn connect(address: SocketAddr) -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let server = format!("https://{address}");
-    let kubeconfig = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "t",
-        "clusters": [{"name": "t", "cluster": {"server": server, "insecure-skip-tls-verify": true}}],
-        "users": [{"name": "t", "user": {"token": TOKEN}}],
-        "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}],
-    });
-    let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig).unwrap();
+    let mut kubeconfig: Kubeconfig = serde_json::from_value(BareApiServer::kubeconfig()).unwrap();
+    let server = kubeconfig.clusters.first_mut().and_then(|named| named.cluster.as_mut()).unwrap();
+    server.server = Some(format!("https://{address}"));
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     Client::try_from(config).unwrap()
-}
-
-fn run(program: &str, args: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(args).output().map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
-}
-
-fn find_etcd() -> Result<PathBuf, String> {
-    let named = std::env::var_os("KURYR_TEST_ETCD").map_or_else(|| PathBuf::from("/usr/bin/etcd"), PathBuf::from);
-    let missing = || format!("{} doesn't exist; `cargo xtask lab up` installs etcd", named.display());
-    named.is_file().then(|| named.clone()).ok_or_else(missing)
-}
-
-/// The newest one in the lab's cache, unless another one is named.
-fn find_apiserver() -> Result<PathBuf, String> {
-    if let Some(named) = std::env::var_os("KURYR_TEST_KUBE_APISERVER") {
-        return Ok(named.into());
-    }
-    let cache =
-        std::env::var_os("KURYR_LAB_CACHE").map_or_else(|| PathBuf::from("/var/cache/kuryr-lab"), PathBuf::from);
-    let entries = fs::read_dir(&cache).into_iter().flatten().flatten();
-    let found = entries.map(|entry| entry.path().join("kube-apiserver")).filter(|program| program.is_file());
-    found.max_by_key(|program| fs::metadata(program).and_then(|meta| meta.modified()).ok()).ok_or_else(|| {
-        format!(
-            "no kube-apiserver in {}; `cargo xtask lab up` installs one, or set KURYR_TEST_KUBE_APISERVER",
-            cache.display()
-        )
-    })
 }
 
 /// The API, and the node of one scenario.

@@ -155,6 +155,32 @@ pub async fn a_pod_takes_a_held_port_and_gives_it_back(cluster: Cluster) {
     rig.daemon.stop().await;
 }
 
+pub async fn many_dels_at_once_leave_no_more_ports_held_than_the_pool_needs(cluster: Cluster) {
+    let rig = Rig::new(cluster.clone()).await;
+    let mut pods = Vec::new();
+    for sandbox in ["s1", "s2"] {
+        let (pod, uid, claim) = rig.allocated(sandbox).await;
+        let port = cluster.free_port(sandbox, &format!("port-of-{claim}")).await;
+        cluster.claimed(&port, Some(&claim)).await;
+        rig.daemon.call(call(Command::Add, sandbox, &pod, &uid)).await.unwrap();
+        pods.push(call(Command::Del, sandbox, &pod, &uid));
+    }
+    // The daemon knows of all ports by the time it holds the last one, and the pool has use for one beside it, which rests.
+    cluster.free_port("a", "a").await;
+    cluster.pool(1).await;
+    held(&rig, &["a"]).await;
+    rig.switch.delay("s1");
+    let (first, second) = (pods.remove(0), pods.remove(0));
+    let first = rig.daemon.calling(first);
+    until("the first one's port is on its way", || async { rig.switch.giving_back() == 1 }).await;
+    rig.daemon.call(second).await.unwrap();
+    assert_eq!(rig.switch.held_ports(), ["a"], "nobody needs a third one");
+    rig.switch.hurry();
+    first.await.unwrap().unwrap();
+    assert_eq!(rig.switch.held_ports().len(), 2);
+    rig.daemon.stop().await;
+}
+
 pub async fn holding_and_repair_wait_for_adds_that_plug(cluster: Cluster) {
     let rig = Rig::new(cluster.clone()).await;
     let (pod, uid, _) = rig.allocated("web").await;

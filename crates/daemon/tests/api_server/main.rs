@@ -1,7 +1,6 @@
 //! The daemon against a real kube-apiserver and etcd, with a switch in memory.
 //!
-//! Needs root, and the programs that `cargo xtask lab up` installs; other ones can be named by `KURYR_TEST_ETCD` and
-//! `KURYR_TEST_KUBE_APISERVER`. Run it with `cargo test -p kuryr-daemon --features lab --test api_server [FILTER]`. Everything
+//! Needs root, and the programs that `cargo xtask lab up` installs. Run it with `cargo test -p kuryr-daemon --features lab --test api_server [FILTER]`. Everything
 //! happens in a network namespace of its own, which ends with the process. There is no controller, no scheduler and no
 //! kubelet: the scenarios play their parts.
 
@@ -16,8 +15,9 @@ mod silence;
 mod support;
 mod unreadable;
 
-use cluster::{Cluster, Servers};
+use cluster::{Cluster, cluster};
 use futures::{FutureExt, future::BoxFuture};
+use kuryr_lab::bare::BareApiServer;
 use std::process::ExitCode;
 
 /// A scenario and its name.
@@ -51,6 +51,7 @@ const ALL: &[Scenario] = scenarios![
     holds: [
         free_ports_are_held_as_the_pool_says,
         a_pod_takes_a_held_port_and_gives_it_back,
+        many_dels_at_once_leave_no_more_ports_held_than_the_pool_needs,
         holding_and_repair_wait_for_adds_that_plug,
         a_pod_that_waits_for_its_port_keeps_nothing_back,
         repair_does_not_wait_for_a_dataplane,
@@ -63,19 +64,18 @@ const ALL: &[Scenario] = scenarios![
 fn main() -> ExitCode {
     // As the default harness: a filter may be given, and options that mean nothing here are ignored.
     let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
-    let servers = match Servers::start() {
-        Ok(servers) => servers,
-        Err(problem) => {
-            eprintln!("the tests of the daemon on a real API server can't run: {problem}");
-            println!("test result: FAILED. 0 passed; 1 failed; 0 ignored");
-            return ExitCode::FAILURE;
-        }
-    };
+    // Threads that this one starts from now on are where the API server is.
+    let server = BareApiServer::start().and_then(|server| server.enter());
+    if let Err(problem) = server {
+        eprintln!("the tests of the daemon on a real API server can't run: {problem:#}");
+        println!("test result: FAILED. 0 passed; 1 failed; 0 ignored");
+        return ExitCode::FAILURE;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (mut passed, mut failed) = (0, 0);
     runtime.block_on(async {
         for (index, (name, scenario)) in ALL.iter().enumerate().filter(|(_, (name, _))| name.contains(&filter)) {
-            let cluster = servers.cluster(format!("node{index}")).await;
+            let cluster = cluster(format!("node{index}")).await;
             let outcome = tokio::spawn(scenario(cluster)).await;
             println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });
             if outcome.is_ok() { passed += 1 } else { failed += 1 }

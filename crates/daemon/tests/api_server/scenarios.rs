@@ -315,7 +315,8 @@ pub async fn node_port(cluster: &Cluster) -> String {
     let name = cluster.named("node-port");
     let object = json!({
         "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPoolPort",
-        "metadata": {"name": name, "finalizers": [NEUTRON_PORT_FINALIZER]},
+        "metadata": {"name": name, "finalizers": [NEUTRON_PORT_FINALIZER],
+                     "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": cluster.node, "uid": "n1"}]},
         "spec": {"nodeName": cluster.node, "networkId": "net", "subnetIds": ["s"],
                  "claimRef": {"kind": "Node", "name": cluster.node, "uid": "n1", "interface": "kuryr0"}},
     });

@@ -36,7 +36,7 @@ pub fn runtime(threads: usize) -> Runtime {
 pub async fn client() -> Client {
     // The first one installs it; for the others it is there.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let kubeconfig: Kubeconfig = serde_json::from_value(SERVER.kubeconfig()).unwrap();
+    let kubeconfig: Kubeconfig = serde_json::from_value(BareApiServer::kubeconfig()).unwrap();
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     config.default_retry = false;
     Client::try_from(config).unwrap()
