@@ -81,8 +81,10 @@ pub enum Feature {
     Persistence,
     /// For how long, as the Service says.
     PersistenceTimeout(Protocol),
-    /// Algorithm and persistence of a pool can be changed. Where not, the pool is replaced.
+    /// The algorithm of a pool can be changed. Where not, the pool is replaced.
     PoolInPlace,
+    /// The session persistence of a pool can be taken away. Where not, the pool is replaced.
+    UnsetPersistence,
     /// A health monitor for pools of a protocol.
     Monitor(Protocol),
     /// `allowed_cidrs` of a listener.
@@ -117,6 +119,8 @@ pub enum Feature {
     NodeLocal,
     /// Everything is created by one request.
     PopulatedCreate,
+    /// Tags.
+    Tags,
     /// Members are added without naming the others (`additive_only`).
     AdditiveMembers,
     /// A load balancer in ERROR can be mended (`failover`).
@@ -130,4 +134,272 @@ pub struct Abilities {
     pub provider: Provider,
     /// The newest version of Octavia's API.
     pub api: ApiVersion,
+}
+
+/// Since which version of Octavia's API: what a provider's release can do is known by the API's version of the same release.
+type Since = Option<ApiVersion>;
+
+/// In every version.
+const ALWAYS: Since = Some(ApiVersion::v2(0));
+
+/// In no version.
+const NEVER: Since = None;
+
+/// In v2.`minor` and later.
+const fn since(minor: u16) -> Since {
+    Some(ApiVersion::v2(minor))
+}
+
+impl Feature {
+    /// Every feature, in the order in which people read them.
+    pub const ALL: [Self; 36] = [
+        Self::Protocol(Protocol::Tcp),
+        Self::Protocol(Protocol::Udp),
+        Self::Protocol(Protocol::Sctp),
+        Self::SamePort,
+        Self::AdditionalVips,
+        Self::Algorithm(Algorithm::RoundRobin),
+        Self::Algorithm(Algorithm::LeastConnections),
+        Self::Algorithm(Algorithm::SourceIp),
+        Self::Algorithm(Algorithm::SourceIpPort),
+        Self::Persistence,
+        Self::PersistenceTimeout(Protocol::Tcp),
+        Self::PersistenceTimeout(Protocol::Udp),
+        Self::PersistenceTimeout(Protocol::Sctp),
+        Self::Monitor(Protocol::Tcp),
+        Self::Monitor(Protocol::Udp),
+        Self::Monitor(Protocol::Sctp),
+        Self::AllowedCidrs,
+        Self::ClientAddress,
+        Self::NodeLocal,
+        Self::ProxyV1,
+        Self::ProxyV2,
+        Self::XForwardedFor,
+        Self::Tls,
+        Self::Timeouts,
+        Self::ConnectionLimit,
+        Self::Weights,
+        Self::Backup,
+        Self::MemberWithoutSubnet,
+        Self::Flavor,
+        Self::AvailabilityZone,
+        Self::PopulatedCreate,
+        Self::AdditiveMembers,
+        Self::Tags,
+        Self::PoolInPlace,
+        Self::UnsetPersistence,
+        Self::Failover,
+    ];
+
+    /// Since when OVN's provider can do it.
+    ///
+    /// What it doesn't know it refuses (`UnsupportedOptionError`), or it takes it and does nothing: weights, backup members, connection
+    /// limits and timeouts never reach OVN. It keeps algorithm and persistence for all pools of a protocol together, sets them with a pool's
+    /// creation, and forgets the persistence of all of them with the deletion of any.
+    const fn ovn(self) -> Since {
+        match self {
+            Self::Protocol(Protocol::Tcp | Protocol::Udp) | Self::ClientAddress => ALWAYS,
+            Self::AdditiveMembers => since(11),
+            Self::SamePort | Self::Algorithm(Algorithm::SourceIpPort) => since(13),
+            Self::Protocol(Protocol::Sctp) => since(23),
+            Self::Monitor(Protocol::Tcp | Protocol::Udp) => since(25),
+            // Zed (2.26) takes all of it but a monitor.
+            Self::PopulatedCreate | Self::Persistence | Self::PersistenceTimeout(Protocol::Udp | Protocol::Sctp) => {
+                since(27)
+            }
+            // Addresses of both families since 2023.1, members of both since 2024.1.
+            Self::AdditionalVips => since(28),
+            Self::Algorithm(Algorithm::SourceIp) => since(30),
+            Self::Tags => since(5),
+            Self::Algorithm(Algorithm::RoundRobin | Algorithm::LeastConnections)
+            | Self::PersistenceTimeout(Protocol::Tcp)
+            | Self::PoolInPlace
+            | Self::UnsetPersistence
+            | Self::Monitor(Protocol::Sctp)
+            | Self::AllowedCidrs
+            | Self::ProxyV1
+            | Self::ProxyV2
+            | Self::XForwardedFor
+            | Self::Tls
+            | Self::Timeouts
+            | Self::ConnectionLimit
+            | Self::Weights
+            | Self::Backup
+            | Self::MemberWithoutSubnet
+            | Self::Flavor
+            | Self::AvailabilityZone
+            | Self::NodeLocal
+            | Self::Failover => NEVER,
+        }
+    }
+
+    /// Since when the amphora provider can do it. A persistence's timeout is refused by Octavia itself for TCP pools; HAProxy remembers
+    /// clients until its table is full.
+    const fn amphora(self) -> Since {
+        match self {
+            Self::Timeouts | Self::Backup => since(1),
+            Self::Tags => since(5),
+            Self::Flavor => since(6),
+            Self::AdditiveMembers => since(11),
+            Self::AllowedCidrs => since(12),
+            Self::SamePort => since(13),
+            Self::AvailabilityZone => since(14),
+            Self::ProxyV2 => since(22),
+            Self::Protocol(Protocol::Sctp)
+            | Self::Monitor(Protocol::Sctp)
+            | Self::PersistenceTimeout(Protocol::Sctp) => since(23),
+            Self::AdditionalVips => since(26),
+            Self::Algorithm(Algorithm::SourceIpPort)
+            | Self::PersistenceTimeout(Protocol::Tcp)
+            | Self::ClientAddress
+            | Self::NodeLocal => NEVER,
+            Self::Protocol(Protocol::Tcp | Protocol::Udp)
+            | Self::Algorithm(Algorithm::RoundRobin | Algorithm::LeastConnections | Algorithm::SourceIp)
+            | Self::Persistence
+            | Self::PersistenceTimeout(Protocol::Udp)
+            | Self::PoolInPlace
+            | Self::UnsetPersistence
+            | Self::Monitor(Protocol::Tcp | Protocol::Udp)
+            | Self::ProxyV1
+            | Self::XForwardedFor
+            | Self::Tls
+            | Self::ConnectionLimit
+            | Self::Weights
+            | Self::MemberWithoutSubnet
+            | Self::PopulatedCreate
+            | Self::Failover => ALWAYS,
+        }
+    }
+
+    /// Since when Octavia itself can do it: what another provider can't it refuses, and the Service's conditions say so.
+    const fn other(self) -> Since {
+        match self {
+            Self::Algorithm(Algorithm::SourceIpPort) => since(13),
+            same => same.amphora(),
+        }
+    }
+}
+
+/// Longest `affinity_timeout` of OVN, in seconds (ovn-nb(5)).
+const OVN_LONGEST_AFFINITY: u32 = 65_535;
+
+impl Abilities {
+    /// What `provider` can do with an Octavia of this version.
+    #[must_use]
+    pub const fn new(provider: Provider, api: ApiVersion) -> Self {
+        Self { provider, api }
+    }
+
+    /// The version of Octavia's API since which the provider can do it. None: no version.
+    #[must_use]
+    pub const fn since(&self, feature: Feature) -> Option<ApiVersion> {
+        match self.provider {
+            Provider::Ovn => feature.ovn(),
+            Provider::Amphora => feature.amphora(),
+            Provider::Other(_) => feature.other(),
+        }
+    }
+
+    /// Whether the provider can do it.
+    #[must_use]
+    pub fn has(&self, feature: Feature) -> bool {
+        self.since(feature).is_some_and(|since| self.api >= since)
+    }
+
+    /// The algorithm of pools that ask for none.
+    #[must_use]
+    pub const fn default_algorithm(&self) -> Algorithm {
+        match self.provider {
+            Provider::Ovn => Algorithm::SourceIpPort,
+            Provider::Amphora | Provider::Other(_) => Algorithm::RoundRobin,
+        }
+    }
+
+    /// For how many seconds at most the provider remembers a client.
+    #[must_use]
+    pub const fn longest_affinity(&self) -> u32 {
+        match self.provider {
+            Provider::Ovn => OVN_LONGEST_AFFINITY,
+            Provider::Amphora | Provider::Other(_) => u32::MAX,
+        }
+    }
+
+    /// Why something can't be had: the half of a sentence that follows "which".
+    #[must_use]
+    pub fn why_not(&self, feature: Feature) -> String {
+        self.since(feature).map_or_else(
+            || format!("Octavia's provider {} can't do", self.provider),
+            |since| {
+                format!(
+                    "Octavia's provider {} can do since API {since} only; this Octavia has {}",
+                    self.provider, self.api
+                )
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn all() -> Vec<Abilities> {
+        let providers = [Provider::Ovn, Provider::Amphora, Provider::Other("f5".into())];
+        providers
+            .into_iter()
+            .flat_map(|provider| (0..32).map(move |minor| Abilities::new(provider.clone(), ApiVersion::v2(minor))))
+            .collect()
+    }
+
+    #[test]
+    fn versions_are_read_and_compared_as_numbers() {
+        assert_eq!(ApiVersion::parse("v2.27"), Some(ApiVersion::v2(27)));
+        assert_eq!(ApiVersion::parse("2"), Some(ApiVersion::v2(0)));
+        assert_eq!(ApiVersion::parse("latest"), None);
+        assert!(ApiVersion::v2(9) < ApiVersion::v2(10));
+    }
+
+    #[test]
+    fn a_newer_octavia_loses_nothing() {
+        for abilities in all() {
+            let newer = Abilities::new(abilities.provider.clone(), ApiVersion::v2(abilities.api.minor + 1));
+            for feature in Feature::ALL {
+                assert!(!abilities.has(feature) || newer.has(feature), "{feature:?} of {}", abilities.provider);
+            }
+        }
+    }
+
+    #[test]
+    fn every_provider_has_the_least_that_a_service_needs_and_its_default_algorithm() {
+        for abilities in all() {
+            assert!(abilities.has(Feature::Protocol(Protocol::Tcp)) && abilities.has(Feature::Protocol(Protocol::Udp)));
+            if abilities.api >= ApiVersion::v2(13) {
+                assert!(abilities.has(Feature::Algorithm(abilities.default_algorithm())), "{abilities:?}");
+            }
+            assert!(!abilities.has(Feature::PersistenceTimeout(Protocol::Tcp)), "Octavia's API refuses it");
+        }
+    }
+
+    #[test]
+    fn every_feature_is_listed_once() {
+        assert_eq!(Feature::ALL.into_iter().collect::<BTreeSet<_>>().len(), Feature::ALL.len());
+    }
+
+    #[test]
+    fn the_reason_names_provider_and_version() {
+        let old = Abilities::new(Provider::Ovn, ApiVersion::v2(25));
+        assert!(
+            old.why_not(Feature::AdditionalVips).contains("since API v2.28"),
+            "{}",
+            old.why_not(Feature::AdditionalVips)
+        );
+        assert!(old.why_not(Feature::AllowedCidrs).contains("ovn can't do"));
+    }
+
+    #[test]
+    fn providers_are_known_by_all_their_names() {
+        assert_eq!([Provider::of("octavia"), Provider::of("amphorav2")], [Provider::Amphora, Provider::Amphora]);
+        assert_eq!(Provider::of("f5").to_string(), "f5");
+    }
 }

@@ -10,14 +10,22 @@
 //! does was read in octavia 19.0.0 and ovn-octavia-provider 11.0.0.
 
 pub mod abilities;
+pub mod address;
+pub mod annotations;
+pub mod desire;
 pub mod facts;
 pub mod graph;
 pub mod observed;
+pub mod problem;
 pub mod spec;
 pub mod step;
+pub mod wanted;
 
 pub use abilities::{Abilities, ApiVersion, Provider};
+pub use desire::{Identity, desire};
 pub use graph::{Desired, Graph, Unsupported};
 pub use observed::Observed;
+pub use problem::Problem;
 pub use spec::LoadBalancerSpec;
 pub use step::Step;
+pub use wanted::{Wanted, wanted};
