@@ -1,8 +1,6 @@
 //! What Octavia has of a Service. The controller fills it from Octavia's answers.
 
-use super::graph::{
-    HealthMonitor, ListenerProtocol, ListenerSettings, Member, MemberKey, MonitorType, PoolProtocol, PoolSettings,
-};
+use super::graph::{ListenerProtocol, ListenerSettings, Member, MemberKey, MonitorType, PoolProtocol, PoolSettings};
 use super::spec::{Monitor, Vip};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +11,22 @@ pub struct Observed {
     pub recorded: Option<String>,
     /// The recorded load balancer, where Octavia still has it, and all others that carry the owner mark. Without `DELETED` ones.
     pub load_balancers: Vec<ObservedLoadBalancer>,
-    /// How many repairs of errors were tried since it was last as desired: each one that didn't help makes the next one reach further.
+    /// How many requests were made while something was in `ERROR`, since it was last as desired: each one that didn't help makes the next
+    /// one reach further. Whoever makes the requests counts by [`Self::has_error`].
     pub repairs: u32,
+    /// What is waited for takes longer than it may: a listener, pool, member or monitor that changes still counts as failed.
+    pub stuck: bool,
+}
+
+impl Observed {
+    /// Whether anything is in `ERROR`, or counts as if it were.
+    #[must_use]
+    pub fn has_error(&self) -> bool {
+        self.load_balancers.iter().any(|load_balancer| {
+            load_balancer.provisioning == Provisioning::Error
+                || load_balancer.parts().any(|part| part == Provisioning::Error || (self.stuck && part.is_pending()))
+        })
+    }
 }
 
 /// `provisioning_status`: whether what Octavia was told is done.
@@ -112,6 +124,14 @@ pub struct ObservedLoadBalancer {
     pub pools: Vec<ObservedPool>,
 }
 
+impl ObservedLoadBalancer {
+    /// The `provisioning_status` of all its parts. OVN's provider says that a load balancer is `ACTIVE` while some of them aren't yet.
+    pub fn parts(&self) -> impl Iterator<Item = Provisioning> + '_ {
+        let listeners = self.listeners.iter().map(|listener| listener.provisioning);
+        listeners.chain(self.pools.iter().flat_map(ObservedPool::parts))
+    }
+}
+
 /// A listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedListener {
@@ -146,6 +166,13 @@ pub struct ObservedPool {
     pub monitor: Option<ObservedMonitor>,
 }
 
+impl ObservedPool {
+    fn parts(&self) -> impl Iterator<Item = Provisioning> + '_ {
+        let members = self.members.values().map(|member| member.provisioning);
+        members.chain(self.monitor.iter().map(|monitor| monitor.provisioning)).chain([self.provisioning])
+    }
+}
+
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedMember {
@@ -168,12 +195,4 @@ pub struct ObservedMonitor {
     pub settings: Monitor,
     /// It is used.
     pub admin_state_up: bool,
-}
-
-impl ObservedMonitor {
-    /// Whether it does what is wanted, in whatever rhythm.
-    #[must_use]
-    pub fn is_kind_of(&self, wanted: &HealthMonitor) -> bool {
-        self.kind == wanted.kind
-    }
 }
