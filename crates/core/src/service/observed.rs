@@ -19,10 +19,10 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Whether anything is in `ERROR`, or counts as if it were.
+    /// Whether anything of what carries this owner mark is in `ERROR`, or counts as if it were.
     #[must_use]
-    pub fn has_error(&self) -> bool {
-        self.load_balancers.iter().any(|load_balancer| {
+    pub fn has_error(&self, mark: &str) -> bool {
+        self.load_balancers.iter().filter(|load_balancer| load_balancer.description == mark).any(|load_balancer| {
             load_balancer.provisioning == Provisioning::Error
                 || load_balancer.parts().any(|part| part == Provisioning::Error || (self.stuck && part.is_pending()))
         })

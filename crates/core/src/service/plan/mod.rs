@@ -38,7 +38,9 @@ pub fn plan(identity: &Identity, wanted: Option<&Graph>, observed: &Observed, ab
     }
     whole(graph, current, observed, abilities)
         .or_else(|| parts::next(&Matching::of(graph, current, abilities), observed.repairs, observed.stuck))
-        .unwrap_or(Step::Converged)
+        .unwrap_or_else(|| {
+            ours.iter().find(|one| one.id != current.id).map_or(Step::Converged, |one| wait(one, one.provisioning))
+        })
 }
 
 /// One goes after the other: what changes can't be deleted.
