@@ -341,3 +341,6 @@ fn is_host_name(text: &str) -> bool {
                 && !label.ends_with('-')
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,3 +249,6 @@ fn floating_ip(
     let subnet = annotations.floating_subnet.clone();
     Ok(Some(FloatingIp { network_id, subnet, address, keep: annotations.keep_floating_ip.unwrap_or(false) }))
 }
+
+#[cfg(test)]
+mod tests;
