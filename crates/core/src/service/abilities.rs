@@ -2,7 +2,7 @@
 //! ovn-octavia-provider 11.0.0 `driver.py`, `helper.py`), for older ones in their release notes.
 
 use super::spec::{Algorithm, Protocol};
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 /// A version of Octavia's API, as `GET /` says: v2.MINOR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,8 +77,8 @@ pub enum Feature {
     SamePort,
     /// Choosing members so.
     Algorithm(Algorithm),
-    /// A client that comes again has the same member (`SOURCE_IP`).
-    Persistence,
+    /// A client that comes again has the same member (`session_persistence` of type `SOURCE_IP`).
+    Persistence(Protocol),
     /// For how long, as the Service says.
     PersistenceTimeout(Protocol),
     /// The algorithm of a pool can be changed. Where not, the pool is replaced.
@@ -134,6 +134,9 @@ pub struct Abilities {
     pub provider: Provider,
     /// The newest version of Octavia's API.
     pub api: ApiVersion,
+    /// What it can't do although the table says so, by the configuration, or because it refused it: the release of a provider isn't always that of
+    /// Octavia.
+    pub without: BTreeSet<Feature>,
 }
 
 /// Since which version of Octavia's API: what a provider's release can do is known by the API's version of the same release.
@@ -152,7 +155,7 @@ const fn since(minor: u16) -> Since {
 
 impl Feature {
     /// Every feature, in the order in which people read them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::Protocol(Protocol::Tcp),
         Self::Protocol(Protocol::Udp),
         Self::Protocol(Protocol::Sctp),
@@ -162,7 +165,9 @@ impl Feature {
         Self::Algorithm(Algorithm::LeastConnections),
         Self::Algorithm(Algorithm::SourceIp),
         Self::Algorithm(Algorithm::SourceIpPort),
-        Self::Persistence,
+        Self::Persistence(Protocol::Tcp),
+        Self::Persistence(Protocol::Udp),
+        Self::Persistence(Protocol::Sctp),
         Self::PersistenceTimeout(Protocol::Tcp),
         Self::PersistenceTimeout(Protocol::Udp),
         Self::PersistenceTimeout(Protocol::Sctp),
@@ -195,7 +200,8 @@ impl Feature {
     ///
     /// What it doesn't know it refuses (`UnsupportedOptionError`), or it takes it and does nothing: weights, backup members, connection
     /// limits and timeouts never reach OVN. It keeps algorithm and persistence for all pools of a protocol together, sets them with a pool's
-    /// creation, and forgets the persistence of all of them with the deletion of any.
+    /// creation, and forgets the persistence of all of them with the deletion of any. A persistence without a timeout, and Octavia refuses
+    /// one for TCP, is none: the provider is given `persistence_timeout: None`, and takes it at its word.
     const fn ovn(self) -> Since {
         match self {
             Self::Protocol(Protocol::Tcp | Protocol::Udp) | Self::ClientAddress => ALWAYS,
@@ -204,14 +210,16 @@ impl Feature {
             Self::Protocol(Protocol::Sctp) => since(23),
             Self::Monitor(Protocol::Tcp | Protocol::Udp) => since(25),
             // Zed (2.26) takes all of it but a monitor.
-            Self::PopulatedCreate | Self::Persistence | Self::PersistenceTimeout(Protocol::Udp | Protocol::Sctp) => {
-                since(27)
-            }
+            Self::PopulatedCreate
+            | Self::Persistence(Protocol::Udp | Protocol::Sctp)
+            | Self::PersistenceTimeout(Protocol::Udp | Protocol::Sctp) => since(27),
             // Addresses of both families since 2023.1, members of both since 2024.1.
             Self::AdditionalVips => since(28),
+            // Since 11.0.0 (2026.2); nothing that Octavia says tells it from 8.0.0 (2025.1). Older ones refuse it: see `without`.
             Self::Algorithm(Algorithm::SourceIp) => since(30),
             Self::Tags => since(5),
             Self::Algorithm(Algorithm::RoundRobin | Algorithm::LeastConnections)
+            | Self::Persistence(Protocol::Tcp)
             | Self::PersistenceTimeout(Protocol::Tcp)
             | Self::PoolInPlace
             | Self::UnsetPersistence
@@ -247,6 +255,7 @@ impl Feature {
             Self::ProxyV2 => since(22),
             Self::Protocol(Protocol::Sctp)
             | Self::Monitor(Protocol::Sctp)
+            | Self::Persistence(Protocol::Sctp)
             | Self::PersistenceTimeout(Protocol::Sctp) => since(23),
             Self::AdditionalVips => since(26),
             Self::Algorithm(Algorithm::SourceIpPort)
@@ -255,7 +264,7 @@ impl Feature {
             | Self::NodeLocal => NEVER,
             Self::Protocol(Protocol::Tcp | Protocol::Udp)
             | Self::Algorithm(Algorithm::RoundRobin | Algorithm::LeastConnections | Algorithm::SourceIp)
-            | Self::Persistence
+            | Self::Persistence(Protocol::Tcp | Protocol::Udp)
             | Self::PersistenceTimeout(Protocol::Udp)
             | Self::PoolInPlace
             | Self::UnsetPersistence
@@ -287,7 +296,7 @@ impl Abilities {
     /// What `provider` can do with an Octavia of this version.
     #[must_use]
     pub const fn new(provider: Provider, api: ApiVersion) -> Self {
-        Self { provider, api }
+        Self { provider, api, without: BTreeSet::new() }
     }
 
     /// The version of Octavia's API since which the provider can do it. None: no version.
@@ -303,7 +312,7 @@ impl Abilities {
     /// Whether the provider can do it.
     #[must_use]
     pub fn has(&self, feature: Feature) -> bool {
-        self.since(feature).is_some_and(|since| self.api >= since)
+        !self.without.contains(&feature) && self.since(feature).is_some_and(|since| self.api >= since)
     }
 
     /// The algorithm of pools that ask for none.
@@ -327,7 +336,8 @@ impl Abilities {
     /// Why something can't be had: the half of a sentence that follows "which".
     #[must_use]
     pub fn why_not(&self, feature: Feature) -> String {
-        self.since(feature).map_or_else(
+        let since = self.since(feature).filter(|_| !self.without.contains(&feature));
+        since.map_or_else(
             || format!("Octavia's provider {} can't do", self.provider),
             |since| {
                 format!(
@@ -342,7 +352,6 @@ impl Abilities {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     fn all() -> Vec<Abilities> {
         let providers = [Provider::Ovn, Provider::Amphora, Provider::Other("f5".into())];
@@ -395,6 +404,8 @@ mod tests {
             old.why_not(Feature::AdditionalVips)
         );
         assert!(old.why_not(Feature::AllowedCidrs).contains("ovn can't do"));
+        let refused = Abilities { without: BTreeSet::from([Feature::SamePort]), ..old };
+        assert!(!refused.has(Feature::SamePort) && refused.why_not(Feature::SamePort).contains("ovn can't do"));
     }
 
     #[test]

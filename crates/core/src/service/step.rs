@@ -199,3 +199,69 @@ impl fmt::Display for Blocked {
         }
     }
 }
+
+impl Step {
+    /// Whether it is a request to Octavia.
+    #[must_use]
+    pub const fn is_request(&self) -> bool {
+        !matches!(self, Self::Converged | Self::Wait { .. } | Self::Blocked(_))
+    }
+}
+
+impl fmt::Display for Step {
+    /// For logs and Events: what is done, and why, in a few words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Converged => f.write_str("nothing to do"),
+            Self::Wait { load_balancer, provisioning } => {
+                write!(f, "wait: load balancer {load_balancer} is {}", provisioning.as_str())
+            }
+            Self::Blocked(blocked) => blocked.fmt(f),
+            Self::Create { graph } => {
+                let (ports, members) = (graph.listeners.len(), graph.member_count());
+                write!(f, "create load balancer {}: {ports} listeners, {members} members", graph.vip.address)
+            }
+            Self::UpdateLoadBalancer { load_balancer, .. } => write!(f, "update load balancer {load_balancer}"),
+            Self::Failover { load_balancer } => write!(f, "fail over load balancer {load_balancer}"),
+            Self::Delete { load_balancer, why } => write!(f, "delete load balancer {load_balancer}: {why}"),
+            Self::CreatePool { key, .. } => write!(f, "create pool of {key}"),
+            Self::UpdatePool { pool, key, .. } => write!(f, "update pool {pool} of {key}"),
+            Self::DeletePool { pool, why } => write!(f, "delete pool {pool}: {why}"),
+            Self::SetMembers { key, members, additive, .. } => {
+                write!(f, "{} {} members of {key}", if *additive { "add" } else { "set" }, members.len())
+            }
+            Self::CreateMonitor { key, .. } => write!(f, "create health monitor of {key}"),
+            Self::UpdateMonitor { monitor, key, .. } => write!(f, "update health monitor {monitor} of {key}"),
+            Self::DeleteMonitor { monitor, why } => write!(f, "delete health monitor {monitor}: {why}"),
+            Self::CreateListener { key, .. } => write!(f, "create listener {key}"),
+            Self::UpdateListener { listener, key, .. } => write!(f, "update listener {listener} of {key}"),
+            Self::DeleteListener { listener, why } => write!(f, "delete listener {listener}: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unwanted => f.write_str("the Service no longer wants it"),
+            Self::Foreign => f.write_str("it isn't Kuryr's, on a load balancer that is"),
+            Self::Duplicate => f.write_str("the Service has another one"),
+            Self::Immutable(attribute) => write!(f, "{attribute} can't be changed, so another one follows"),
+            Self::Failed => f.write_str("it failed, so another one follows"),
+        }
+    }
+}
+
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vips => "its addresses",
+            Self::Provider => "its provider",
+            Self::Flavor => "its flavor",
+            Self::AvailabilityZone => "its availability zone",
+            Self::Protocol => "its protocol",
+            Self::Balancing => "its algorithm or session persistence",
+            Self::Type => "its type",
+        })
+    }
+}

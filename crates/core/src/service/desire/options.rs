@@ -4,7 +4,7 @@ use super::super::{
     abilities::{Abilities, Feature},
     facts::Settings,
     graph::{Effect, Key, Persistence, Unsupported},
-    spec::{Algorithm, LoadBalancerSpec, Monitor, ProxyProtocol, Timeouts, Vip},
+    spec::{Algorithm, LoadBalancerSpec, Monitor, Protocol, ProxyProtocol, Timeouts, Vip},
 };
 use ipnet::IpNet;
 use std::collections::BTreeSet;
@@ -87,8 +87,6 @@ impl Options {
         });
         let x_forwarded_for = spec.x_forwarded_for && can(Feature::XForwardedFor, "The header X-Forwarded-For");
         let tls_container_ref = spec.tls_container_ref.clone().filter(|_| can(Feature::Tls, "The end of TLS"));
-        let affinity = spec.client_ip_affinity_seconds;
-        let affinity = affinity.filter(|_| can(Feature::Persistence, "The session affinity ClientIP"));
         if spec.internal_traffic_local {
             can(Feature::NodeLocal, "The internal traffic policy Local");
         }
@@ -100,7 +98,7 @@ impl Options {
         Self {
             flavor_id,
             availability_zone,
-            algorithm: algorithm.unwrap_or_else(|| shortfalls.abilities.default_algorithm()),
+            algorithm: algorithm.unwrap_or_else(|| otherwise(spec, shortfalls.abilities)),
             connection_limit: connection_limit(spec, shortfalls),
             timeouts: timeouts(spec, settings, shortfalls),
             allowed_cidrs: allowed_cidrs(spec, served, settings, shortfalls),
@@ -108,26 +106,45 @@ impl Options {
             x_forwarded_for,
             tls_container_ref,
             monitor: spec.monitor,
-            affinity,
+            affinity: spec.client_ip_affinity_seconds,
         }
     }
 
-    /// Session persistence of a port's pool.
+    /// Session persistence of a port's pool. Where the provider has none for the protocol, the choice by the client's address does nearly the same:
+    /// who comes again has the same endpoint, even after a longer time, until the endpoints are others.
     pub(super) fn persistence(&self, key: Key, shortfalls: &mut Shortfalls<'_>) -> Option<Persistence> {
         let seconds = self.affinity?;
-        let what = Feature::PersistenceTimeout(key.protocol);
+        let time = Feature::PersistenceTimeout(key.protocol);
         let asked = format!("The session affinity's time, {seconds} s, with {}", key.protocol);
-        if !shortfalls.can(what, None, Effect::Ignored, &asked) {
+        if !shortfalls.abilities.has(Feature::Persistence(key.protocol)) {
+            if self.algorithm == Algorithm::SourceIp {
+                let why = shortfalls.abilities.why_not(time);
+                let message = format!("{asked}: {why}; a client keeps its endpoint until the endpoints change");
+                shortfalls.note(time, None, Effect::Ignored, message);
+            } else {
+                let asked = format!("The session affinity ClientIP with {}", key.protocol);
+                shortfalls.can(Feature::Persistence(key.protocol), None, Effect::Ignored, &asked);
+            }
+            return None;
+        }
+        if !shortfalls.can(time, None, Effect::Ignored, &asked) {
             return Some(Persistence { timeout: None });
         }
         let longest = shortfalls.abilities.longest_affinity();
         if seconds > longest {
             let message =
                 format!("{asked}: Octavia's provider {} does {longest} s at most", shortfalls.abilities.provider);
-            shortfalls.note(what, None, Effect::Ignored, message);
+            shortfalls.note(time, None, Effect::Ignored, message);
         }
         Some(Persistence { timeout: Some(seconds.min(longest)) })
     }
+}
+
+/// The algorithm of a Service that asks for none.
+fn otherwise(spec: &LoadBalancerSpec, abilities: &Abilities) -> Algorithm {
+    let by_client = Feature::Algorithm(Algorithm::SourceIp);
+    let sticky = spec.client_ip_affinity_seconds.is_some() && !abilities.has(Feature::Persistence(Protocol::Tcp));
+    if sticky && abilities.has(by_client) { Algorithm::SourceIp } else { abilities.default_algorithm() }
 }
 
 /// The limit where the provider has limits: -1 is none.

@@ -20,8 +20,7 @@ use matching::Matching;
 /// Only what carries the owner mark is ever changed (promise P3); what is on a load balancer that does is all Kuryr's.
 #[must_use]
 pub fn plan(identity: &Identity, wanted: Option<&Graph>, observed: &Observed, abilities: &Abilities) -> Step {
-    let (ours, others): (Vec<_>, Vec<_>) =
-        observed.load_balancers.iter().partition(|one| one.description == identity.mark);
+    let (ours, others) = by_owner(identity, observed);
     let Some(graph) = wanted else {
         return remove(&ours);
     };
@@ -41,6 +40,20 @@ pub fn plan(identity: &Identity, wanted: Option<&Graph>, observed: &Observed, ab
         .unwrap_or_else(|| {
             ours.iter().find(|one| one.id != current.id).map_or(Step::Converged, |one| wait(one, one.provisioning))
         })
+}
+
+/// The load balancer that is the Service's: the one that the status tells of.
+#[must_use]
+pub fn current<'a>(identity: &Identity, observed: &'a Observed) -> Option<&'a ObservedLoadBalancer> {
+    survivor(&by_owner(identity, observed).0, observed.recorded.as_deref())
+}
+
+/// What carries the owner mark, and what doesn't.
+fn by_owner<'a>(
+    identity: &Identity,
+    observed: &'a Observed,
+) -> (Vec<&'a ObservedLoadBalancer>, Vec<&'a ObservedLoadBalancer>) {
+    observed.load_balancers.iter().partition(|one| one.description == identity.mark)
 }
 
 /// One goes after the other: what changes can't be deleted.

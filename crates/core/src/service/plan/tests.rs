@@ -12,7 +12,7 @@ use super::super::{
     observed::{Observed, ObservedLoadBalancer, Provisioning},
     step::{Blocked, Reason},
 };
-use super::plan;
+use super::{current, plan};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -113,6 +113,7 @@ fn check(wanted: &Graph, observed: &Observed) -> Result<(), TestCaseError> {
     let ours: Vec<_> = observed.load_balancers.iter().filter(|one| one.description == identity().mark).collect();
     prop_assert_eq!(ours.len(), 1);
     let one = ours[0];
+    prop_assert_eq!(current(&identity(), observed), Some(one));
     prop_assert_eq!(&as_graph(one, wanted), wanted);
     prop_assert_eq!(one.listeners.len(), wanted.listeners.len());
     prop_assert_eq!(one.pools.len(), wanted.listeners.len());

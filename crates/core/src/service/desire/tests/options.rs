@@ -85,9 +85,21 @@ fn ovn_says_what_it_cannot_do_and_serves_the_rest() {
     assert_eq!(desired.graph.listeners.len(), 3);
     let tcp = first(&desired);
     assert_eq!((tcp.protocol, tcp.pool.protocol), (ListenerProtocol::Tcp, PoolProtocol::Tcp));
-    assert_eq!(tcp.pool.settings.algorithm, Algorithm::SourceIpPort);
+    assert_eq!(tcp.pool.settings.algorithm, Algorithm::SourceIp, "that is what keeps a client at its endpoint");
     assert_eq!((tcp.settings.connection_limit, tcp.settings.timeouts), (None, None));
-    assert_eq!(tcp.pool.settings.persistence, Some(Persistence { timeout: None }));
+    assert_eq!(tcp.pool.settings.persistence, None, "OVN would have none without a time");
+    let udp = &desired.graph.listeners[&Key { protocol: Protocol::Udp, port: 80 }];
+    assert_eq!(udp.pool.settings.persistence, Some(Persistence { timeout: Some(10_800) }));
+}
+
+#[test]
+fn an_ovn_without_the_choice_by_client_says_that_there_is_no_affinity() {
+    let sticky = LoadBalancerSpec { client_ip_affinity_seconds: Some(10_800), ..spec() };
+    let refused = BTreeSet::from([Feature::Algorithm(Algorithm::SourceIp)]);
+    let desired = desired(&sticky, &[], &Abilities { without: refused, ..ovn() });
+    assert_eq!(effects(&desired), [(Feature::Persistence(Protocol::Tcp), Effect::Ignored)]);
+    let settings = &first(&desired).pool.settings;
+    assert_eq!((settings.algorithm, settings.persistence), (Algorithm::SourceIpPort, None));
 }
 
 #[test]
