@@ -21,7 +21,7 @@ fn failed(provisioning: Provisioning) -> bool {
 }
 
 /// The load balancer that has the listener, pool or monitor.
-fn holder<'a>(observed: &'a Observed, has: impl Fn(&ObservedLoadBalancer) -> bool) -> &'a ObservedLoadBalancer {
+fn holder(observed: &Observed, has: impl Fn(&ObservedLoadBalancer) -> bool) -> &ObservedLoadBalancer {
     observed.load_balancers.iter().find(|one| has(one)).unwrap()
 }
 
