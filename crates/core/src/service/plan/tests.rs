@@ -1,5 +1,6 @@
 //! Properties of the plan, against the model of Octavia.
 
+mod legal;
 mod random;
 mod steps;
 
@@ -181,13 +182,14 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_deleted_that_could_be_changed(
+    fn every_request_is_one_that_octavia_takes_and_nothing_is_deleted_that_could_be_changed(
         wanted in random::graph(), mut observed in random::observed(), abilities in random::abilities(),
     ) {
         let mut ids = Ids::default();
         for _ in 0..100 {
             let before = observed.clone();
             let (step, more) = turn(Some(&wanted), &mut observed, &abilities, &mut ids);
+            legal::check(&step, &before)?;
             steps::check_deletion(&step, &wanted, &before, &abilities)?;
             steps::check_members(&step, &before)?;
             if !more {
