@@ -3,7 +3,7 @@
 use super::{
     super::{
         graph::HealthMonitor,
-        observed::{ObservedMonitor, Provisioning},
+        observed::{ObservedListener, ObservedMonitor, Provisioning},
         step::{Attribute, Reason, Step},
     },
     matching::{Matching, Port},
@@ -28,17 +28,18 @@ impl Trouble {
 type Stage<'a> = &'a dyn Fn(&Port<'_>) -> Option<Step>;
 
 /// The next request. Stages follow each other by what matters most to those who use the Service: what failed (nothing else can be done with
-/// it), endpoints, what is to be changed, ports that are missing, monitors, and last what is too much. A pool gets its members before its
-/// listener is made: a port that answers has somebody behind it.
+/// it), settings (who may connect; few, and endpoints that never rest mustn't hold them back), endpoints, ports that are missing, monitors, and
+/// last what is too much. A pool gets its members before its listener is made, or is given it: a port that answers has somebody behind it.
 pub(super) fn next(all: &Matching<'_>, repairs: u32, stuck: bool) -> Option<Step> {
     let trouble = Trouble { repairs, stuck };
-    let stages: [Stage<'_>; 9] = [
+    let stages: [Stage<'_>; 10] = [
         &|port| failed(all, port, trouble),
         &|port| replaced(all, port),
-        &|port| set_members(all, port, trouble),
         &|port| update_listener(port),
         &|port| update_pool(port),
+        &|port| set_members(all, port, trouble),
         &|port| create_pool(all, port),
+        &|port| give_pool(port),
         &|port| create_listener(all, port),
         &|port| monitor(port),
         &|port| update_monitor(port),
@@ -70,12 +71,7 @@ fn failed(all: &Matching<'_>, port: &Port<'_>, trouble: Trouble) -> Option<Step>
     if let Some(listener) = listener {
         let update = again && port.listener_immutable().is_none();
         return Some(if update {
-            Step::UpdateListener {
-                listener: listener.id.clone(),
-                key: port.key,
-                settings: port.wanted.settings.clone(),
-                pool: other_pool(port),
-            }
+            send_listener(port, listener, other_pool(port))
         } else {
             Step::DeleteListener { listener: listener.id.clone(), why: Reason::Failed }
         });
@@ -117,13 +113,18 @@ fn other_pool(port: &Port<'_>) -> Option<String> {
 }
 
 fn update_listener(port: &Port<'_>) -> Option<Step> {
-    let listener = port.listener?;
-    let pool = other_pool(port);
-    if pool.is_none() && port.wanted.settings.is_met_by(&listener.settings) {
-        return None;
-    }
-    let settings = port.wanted.settings.clone();
-    Some(Step::UpdateListener { listener: listener.id.clone(), key: port.key, settings, pool })
+    let listener = port.listener.filter(|listener| !port.wanted.settings.is_met_by(&listener.settings))?;
+    Some(send_listener(port, listener, None))
+}
+
+/// A listener that has another pool, or none, gets its own.
+fn give_pool(port: &Port<'_>) -> Option<Step> {
+    let (listener, pool) = port.listener.zip(other_pool(port))?;
+    Some(send_listener(port, listener, Some(pool)))
+}
+
+fn send_listener(port: &Port<'_>, listener: &ObservedListener, pool: Option<String>) -> Step {
+    Step::UpdateListener { listener: listener.id.clone(), key: port.key, settings: port.wanted.settings.clone(), pool }
 }
 
 fn update_pool(port: &Port<'_>) -> Option<Step> {

@@ -1,5 +1,6 @@
 //! Properties of the plan, against the model of Octavia.
 
+mod cases;
 mod legal;
 mod random;
 mod steps;
