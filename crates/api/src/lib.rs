@@ -1,16 +1,22 @@
 //! The custom resources of `kuryr.openstack.org/v1alpha1`: Kuryr's only store.
 //!
 //! A [`KuryrPort`] is a pod's claim to network ports, a [`KuryrPoolPort`] is one Neutron port, as a
-//! PersistentVolumeClaim is a claim and a PersistentVolume is a volume; a [`KuryrPool`] is the free ports of a node. `cargo xtask crds` writes the schema of all kinds
+//! PersistentVolumeClaim is a claim and a PersistentVolume is a volume; a [`KuryrPool`] is the free ports of a node. A
+//! [`KuryrLoadBalancer`] is what a Service asks of Octavia. `cargo xtask crds` writes the schema of all kinds
 //! to `deploy/crds/`. [`pulse`] says whether a watch lives.
 
 pub mod conditions;
+mod load_balancer;
 mod pool;
 mod pool_port;
 mod port;
 pub mod pulse;
 mod text;
 
+pub use load_balancer::{
+    FloatingIpOrigin, FloatingIpStatus, KuryrLoadBalancer, KuryrLoadBalancerSpec, KuryrLoadBalancerStatus,
+    ListenerStatus,
+};
 pub use pool::{Configured, KuryrPool, KuryrPoolSpec, KuryrPoolStatus};
 pub use pool_port::{ClaimKind, ClaimRef, KuryrPoolPort, KuryrPoolPortSpec, KuryrPoolPortStatus};
 pub use port::{
@@ -30,5 +36,5 @@ pub const DAEMON: &str = "kuryr-daemon";
 /// The definitions of all kinds, in the order in which they are to be created.
 #[must_use]
 pub fn all_crds() -> Vec<CustomResourceDefinition> {
-    vec![KuryrPort::crd(), KuryrPoolPort::crd(), KuryrPool::crd()]
+    vec![KuryrPort::crd(), KuryrPoolPort::crd(), KuryrPool::crd(), KuryrLoadBalancer::crd()]
 }

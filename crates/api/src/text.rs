@@ -1,15 +1,11 @@
 //! Schemas of texts that have a form: the API server refuses what our types can't read, so that no object becomes unreadable
 //! by a hand edit. The functions are those of Kubernetes' CEL libraries ("CEL in Kubernetes", IP address and CIDR).
 
+pub(crate) use kuryr_core::schema::{Cidr, Ip};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
-
-/// An IPv4 or IPv6 address, as [`std::net::IpAddr`] reads it.
-pub(crate) struct Ip;
-
-/// An address with the length of a prefix, as [`ipnet::IpNet`] reads it.
-pub(crate) struct Cidr;
 
 /// A time of [`k8s_openapi::apimachinery::pkg::apis::meta::v1::Time`]. The format `date-time` alone lets through what isn't
 /// one; as a timestamp it has to be read.
@@ -17,44 +13,6 @@ pub(crate) struct DateTime;
 
 /// A [`Condition`] whose time is a [`DateTime`].
 pub(crate) struct ReadableCondition;
-
-impl JsonSchema for Ip {
-    fn schema_name() -> Cow<'static, str> {
-        "Ip".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "maxLength": 45,
-            "x-kubernetes-validations": [{ "rule": "isIP(self)", "message": "must be an IPv4 or IPv6 address" }],
-        })
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-}
-
-impl JsonSchema for Cidr {
-    fn schema_name() -> Cow<'static, str> {
-        "Cidr".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "maxLength": 49,
-            "x-kubernetes-validations": [
-                { "rule": "isCIDR(self)", "message": "must be an address with the length of its prefix, as 10.0.0.0/24" },
-            ],
-        })
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-}
 
 impl JsonSchema for DateTime {
     fn schema_name() -> Cow<'static, str> {

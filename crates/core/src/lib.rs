@@ -15,4 +15,6 @@ pub mod net;
 pub mod node;
 pub mod pod;
 pub mod pool;
+pub mod schema;
+pub mod service;
 pub mod sweep;

@@ -12,6 +12,9 @@ pub const INTERFACE_FINALIZER: &str = "kuryr.openstack.org/interface";
 /// Finalizer on a KuryrPoolPort. It stays until Neutron has deleted the port.
 pub const NEUTRON_PORT_FINALIZER: &str = "kuryr.openstack.org/neutron-port";
 
+/// Finalizer on a KuryrLoadBalancer. It stays until Octavia has deleted the load balancer, and Neutron the floating IP that isn't kept.
+pub const LOAD_BALANCER_FINALIZER: &str = "kuryr.openstack.org/load-balancer";
+
 /// `device_owner` of the Neutron ports that Kuryr creates. ML2 treats `compute:` ports as instances' ports.
 pub const DEVICE_OWNER: &str = "compute:kuryr";
 
@@ -52,6 +55,13 @@ fn with_suffix(stem: &str, suffix: &str) -> String {
 #[must_use]
 pub fn kuryr_port(pod_name: &str, pod_uid: &str) -> String {
     with_suffix(pod_name, &digest(&[pod_uid], 10))
+}
+
+/// Name of a Service's KuryrLoadBalancer. It holds the Service's uid, so that a Service that is made again under its name has another
+/// one, which waits until its predecessor has let go of the cluster IP.
+#[must_use]
+pub fn kuryr_load_balancer(service_name: &str, service_uid: &str) -> String {
+    with_suffix(service_name, &digest(&[service_uid], 10))
 }
 
 /// Name of the KuryrPoolPort that is born claimed by `claimant_uid` (of a KuryrPort or a Node) for `interface`.
@@ -141,6 +151,7 @@ mod tests {
             prop_assume!(name.len() <= MAX_OBJECT_NAME);
             prop_assert!(is_object_name(&kuryr_port(&name, &uid)), "{}", kuryr_port(&name, &uid));
             prop_assert!(is_object_name(&pool_port(&name, &uid, "eth0")));
+            prop_assert!(is_object_name(&kuryr_load_balancer(&name, &uid)));
         }
 
         #[test]

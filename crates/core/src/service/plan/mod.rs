@@ -1,0 +1,131 @@
+//! The next request to Octavia, from what a Service is to have and what Octavia has.
+
+mod matching;
+mod members;
+mod parts;
+#[cfg(test)]
+mod tests;
+
+use super::{
+    abilities::{Abilities, Feature, Provider},
+    desire::Identity,
+    graph::Graph,
+    observed::{Observed, ObservedLoadBalancer, Provisioning},
+    step::{Attribute, Blocked, Reason, Step},
+};
+use matching::Matching;
+
+/// The next request to Octavia. `wanted` is what the Service is to have; None: nothing, it goes.
+///
+/// Only what carries the owner mark is ever changed (promise P3); what is on a load balancer that does is all Kuryr's.
+#[must_use]
+pub fn plan(identity: &Identity, wanted: Option<&Graph>, observed: &Observed, abilities: &Abilities) -> Step {
+    let (ours, others) = by_owner(identity, observed);
+    let Some(graph) = wanted else {
+        return remove(&ours);
+    };
+    if let Some(other) = others.iter().find(|other| other.vip.address == graph.vip.address) {
+        let load_balancer = other.id.clone();
+        return Step::Blocked(Blocked::NotOurs { load_balancer, mark: identity.mark.clone() });
+    }
+    let Some(current) = survivor(&ours, observed.recorded.as_deref()) else {
+        return create(graph, abilities);
+    };
+    let surplus = ours.iter().find(|one| one.id != current.id && !one.provisioning.is_pending());
+    if let Some(surplus) = surplus {
+        return Step::Delete { load_balancer: surplus.id.clone(), why: Reason::Duplicate };
+    }
+    whole(graph, current, observed, abilities)
+        .or_else(|| parts::next(&Matching::of(graph, current, abilities), observed.repairs, observed.stuck))
+        .unwrap_or_else(|| {
+            ours.iter().find(|one| one.id != current.id).map_or(Step::Converged, |one| wait(one, one.provisioning))
+        })
+}
+
+/// The load balancer that is the Service's: the one that the status tells of.
+#[must_use]
+pub fn current<'a>(identity: &Identity, observed: &'a Observed) -> Option<&'a ObservedLoadBalancer> {
+    survivor(&by_owner(identity, observed).0, observed.recorded.as_deref())
+}
+
+/// What carries the owner mark, and what doesn't.
+fn by_owner<'a>(
+    identity: &Identity,
+    observed: &'a Observed,
+) -> (Vec<&'a ObservedLoadBalancer>, Vec<&'a ObservedLoadBalancer>) {
+    observed.load_balancers.iter().partition(|one| one.description == identity.mark)
+}
+
+/// One goes after the other: what changes can't be deleted.
+fn remove(ours: &[&ObservedLoadBalancer]) -> Step {
+    let deletable = ours.iter().find(|one| !one.provisioning.is_pending());
+    if let Some(one) = deletable {
+        return Step::Delete { load_balancer: one.id.clone(), why: Reason::Unwanted };
+    }
+    ours.first().map_or(Step::Converged, |one| wait(one, one.provisioning))
+}
+
+fn wait(load_balancer: &ObservedLoadBalancer, provisioning: Provisioning) -> Step {
+    Step::Wait { load_balancer: load_balancer.id.clone(), provisioning }
+}
+
+/// Which of several load balancers with the same owner mark stays: the recorded one; else one that didn't fail; else the smallest id, so that
+/// everybody who decides comes to the same result. One that is about to go stays only if there is no other.
+fn survivor<'a>(ours: &[&'a ObservedLoadBalancer], recorded: Option<&str>) -> Option<&'a ObservedLoadBalancer> {
+    let rank = |one: &&&'a ObservedLoadBalancer| {
+        (
+            one.provisioning == Provisioning::PendingDelete,
+            recorded != Some(one.id.as_str()),
+            one.provisioning == Provisioning::Error,
+            one.id.clone(),
+        )
+    };
+    ours.iter().min_by_key(rank).copied()
+}
+
+/// All at once where the provider can do it, else the load balancer alone: the rest follows, one by one.
+fn create(graph: &Graph, abilities: &Abilities) -> Step {
+    let mut graph = graph.clone();
+    if !abilities.has(Feature::PopulatedCreate) {
+        graph.listeners.clear();
+    }
+    Step::Create { graph: Box::new(graph) }
+}
+
+/// What is to be done with the load balancer as a whole.
+fn whole(graph: &Graph, current: &ObservedLoadBalancer, observed: &Observed, abilities: &Abilities) -> Option<Step> {
+    let id = || current.id.clone();
+    if current.provisioning.is_pending() {
+        return Some(wait(current, current.provisioning));
+    }
+    if current.provisioning == Provisioning::Error {
+        let fresh = observed.repairs == 0 && abilities.has(Feature::Failover);
+        let rebuild = Step::Delete { load_balancer: id(), why: Reason::Failed };
+        return Some(if fresh { Step::Failover { load_balancer: id() } } else { rebuild });
+    }
+    if let Some(attribute) = immutable(graph, current) {
+        return Some(Step::Delete { load_balancer: id(), why: Reason::Immutable(attribute) });
+    }
+    if let Some(part) = current.parts().find(|part| part.is_pending()).filter(|_| !observed.stuck) {
+        return Some(wait(current, part));
+    }
+    let as_named = current.name == graph.name && current.admin_state_up;
+    (!as_named).then(|| Step::UpdateLoadBalancer { load_balancer: id(), name: graph.name.clone() })
+}
+
+/// What is to be another and can't be changed. A flavor or zone that nobody asks for may be the cloud's default.
+fn immutable(graph: &Graph, current: &ObservedLoadBalancer) -> Option<Attribute> {
+    let differs = |wanted: &Option<String>, has: &Option<String>| wanted.is_some() && wanted != has;
+    let provider = graph.provider.as_deref().map(Provider::of);
+    if graph.vip != current.vip || graph.additional_vips != current.additional_vips {
+        Some(Attribute::Vips)
+    } else if provider.is_some_and(|provider| provider != Provider::of(&current.provider)) {
+        Some(Attribute::Provider)
+    } else if differs(&graph.flavor_id, &current.flavor_id) {
+        Some(Attribute::Flavor)
+    } else if differs(&graph.availability_zone, &current.availability_zone) {
+        Some(Attribute::AvailabilityZone)
+    } else {
+        None
+    }
+}
