@@ -1,6 +1,6 @@
 //! What the fake cloud is like.
 
-use crate::Latency;
+use crate::{Latency, Provider, Settle};
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 /// What the fake cloud is like when it starts. The default is what most tests want: no latency, no quotas, any host
@@ -34,6 +34,36 @@ pub struct Config {
     pub open_groups: Vec<String>,
     /// Names of the security groups of the project `kuryr` that have no rule.
     pub closed_groups: Vec<String>,
+    /// How Octavia is. `None`: the cloud has none.
+    pub octavia: Option<OctaviaConfig>,
+}
+
+/// What Octavia is like.
+#[derive(Debug, Clone)]
+pub struct OctaviaConfig {
+    /// Providers of load balancers.
+    pub providers: Vec<Provider>,
+    /// The provider of load balancers that don't name one.
+    pub default_provider: Provider,
+    /// When what was asked for is done.
+    pub settle: Settle,
+    /// The limit of every quota that has not been set for a project; -1: none.
+    pub default_quota: i64,
+    /// Most objects in a page (`pagination_max_limit`).
+    pub most_per_page: usize,
+}
+
+impl Default for OctaviaConfig {
+    /// Both providers, OVN first; a step of a change takes 0.1 s.
+    fn default() -> Self {
+        Self {
+            providers: vec![Provider::Ovn, Provider::Amphora],
+            default_provider: Provider::Ovn,
+            settle: Settle::After(Duration::from_millis(100)),
+            default_quota: -1,
+            most_per_page: 1000,
+        }
+    }
 }
 
 /// A network that is there from the beginning.
@@ -61,6 +91,7 @@ impl Default for Config {
             networks: vec![SeedNetwork::pods()],
             open_groups: vec!["kuryr-pods".to_owned()],
             closed_groups: vec!["kuryr-closed".to_owned()],
+            octavia: Some(OctaviaConfig::default()),
         }
     }
 }

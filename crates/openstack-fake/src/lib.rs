@@ -44,19 +44,26 @@ mod journal;
 mod keystone;
 mod latency;
 mod neutron;
+mod octavia;
 mod pipeline;
 mod seed;
 mod server;
 mod service;
+#[cfg(test)]
+mod testing;
 mod uuid;
 
 pub use call::Call;
-pub use cloud::{FakeCloud, NoSuchPort, StartError};
-pub use config::{Config, SeedNetwork};
+pub use cloud::{FakeCloud, LoadBalancers, NoSuchPort, StartError};
+pub use config::{Config, OctaviaConfig, SeedNetwork};
 pub use fault::{Effect, Fault};
 pub use hook::{Event, Hook, Moment, Next};
 pub use hyper::Method;
 pub use journal::Entry;
 pub use latency::Latency;
 pub use neutron::PortView;
+pub use octavia::{
+    HealthMonitorView, ListenerView, LoadBalancerView, MemberView, Operating, PoolView, Provider, ProvisioningStatus,
+    Settle, VipView,
+};
 pub use service::Service;

@@ -55,6 +55,12 @@ impl Operation {
         match (call.service, &call.method) {
             (Service::Identity, _) => Self::Login,
             (_, &Method::GET) => Self::Read,
+            // Most of it is the port for the address.
+            (Service::LoadBalancer, &Method::POST) if resource == "loadbalancers" => {
+                Self::CreatePorts { items: 1, bound: false }
+            }
+            // Whatever is in a batch is written at once.
+            (Service::LoadBalancer, _) => Self::Write { items: 1 },
             (_, &Method::POST) if resource == "ports" => Self::CreatePorts { items, bound: binds(call) },
             (_, &Method::PUT) if resource == "ports" => Self::UpdatePort,
             (_, &Method::DELETE) if resource == "ports" => Self::DeletePort,
