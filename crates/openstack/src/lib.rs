@@ -37,8 +37,10 @@ mod limit;
 mod metrics;
 pub mod neutron;
 mod page;
+mod resource;
 mod retry;
 mod settings;
+mod value;
 
 pub use cloud::Cloud;
 pub use config::{CloudConfig, ConfigError};

@@ -38,7 +38,7 @@ impl Neutron {
     /// `NotFound` when there is no such object.
     pub async fn replace_tags(&self, object: &Taggable, tags: &[String]) -> Result<Vec<String>, Error> {
         let (collection, id) = object.path();
-        let endpoint = self.endpoint(TAGS, Method::PUT, &[collection, id, TAGS.path]);
-        self.cloud.run(&endpoint.body(TAGS.many, &tags).answer_in(TAGS.many)).await
+        let endpoint = self.api.endpoint(TAGS, Method::PUT, &[collection, id, TAGS.path]);
+        self.api.cloud.run(&endpoint.body(TAGS.many, &tags).answer_in(TAGS.many)).await
     }
 }
