@@ -64,11 +64,7 @@ impl Api {
         self.cloud.run_list(&endpoint.answer_in(resource.many)).await
     }
 
-    pub fn stream<A>(
-        &self,
-        resource: Resource,
-        query: Query,
-    ) -> impl Stream<Item = Result<A, Error>> + Send + use<A>
+    pub fn stream<A>(&self, resource: Resource, query: Query) -> impl Stream<Item = Result<A, Error>> + Send + use<A>
     where
         A: DeserializeOwned + Send + 'static,
     {

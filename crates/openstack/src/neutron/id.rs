@@ -17,6 +17,8 @@ identifier! {
     SecurityGroupRuleId
     /// Identifier of an address group.
     AddressGroupId
+    /// Identifier of a floating IP.
+    FloatingIpId
     /// Identifier of a QoS policy.
     QosPolicyId
     /// Identifier of a Keystone project.

@@ -2,6 +2,7 @@
 //! (docs.openstack.org/api-ref/network/v2).
 
 mod extension;
+mod floating_ip;
 mod id;
 mod network;
 mod port;
@@ -21,9 +22,10 @@ use crate::{
 };
 
 pub use extension::Extension;
+pub use floating_ip::{FloatingIp, FloatingIpQuery, FloatingIpStatus, FloatingIpUpdate, NewFloatingIp};
 pub use id::{
-    AddressGroupId, NetworkId, PortId, ProjectId, QosPolicyId, SecurityGroupId, SecurityGroupRuleId, SubnetId,
-    SubnetPoolId,
+    AddressGroupId, FloatingIpId, NetworkId, PortId, ProjectId, QosPolicyId, SecurityGroupId, SecurityGroupRuleId,
+    SubnetId, SubnetPoolId,
 };
 pub use network::{Network, NetworkQuery, NetworkStatus, NewNetwork};
 pub use port::{AddressPair, FixedIp, Port, PortStatus, VifType};
