@@ -44,6 +44,12 @@ impl Api {
         Endpoint::new(self.service, method, &path).resource(resource.path).priority(self.priority)
     }
 
+    /// A request about the service as a whole, beside all versions of its API.
+    pub fn at_the_root<A>(&self, resource: Resource) -> Endpoint<A> {
+        let endpoint = Endpoint::new(self.service, Method::GET, &[]).unversioned();
+        endpoint.resource(resource.path).priority(self.priority)
+    }
+
     pub async fn get<A: DeserializeOwned>(&self, resource: Resource, id: &str) -> Result<A, Error> {
         self.cloud.run(&self.endpoint(resource, Method::GET, &[resource.path, id]).answer_in(resource.one)).await
     }

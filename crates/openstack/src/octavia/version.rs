@@ -3,7 +3,6 @@
 
 use super::{Octavia, Resource};
 use crate::Error;
-use reqwest::Method;
 use serde::Deserialize;
 use std::{fmt, str::FromStr};
 
@@ -72,7 +71,7 @@ impl Octavia {
     /// # Errors
     /// When the request fails. Whether a wrong login is refused depends on the cloud: Octavia itself answers this without one.
     pub async fn api_version(&self) -> Result<Option<ApiVersion>, Error> {
-        let endpoint = self.api.endpoint::<Vec<Entry>>(VERSIONS, Method::GET, &[]).unversioned();
+        let endpoint = self.api.at_the_root::<Vec<Entry>>(VERSIONS);
         let entries = self.api.cloud.run(&endpoint.answer_in(VERSIONS.many)).await?;
         let versions = entries.iter().filter_map(|entry| entry.id.parse::<ApiVersion>().ok());
         Ok(versions.filter(|version| version.major == 2).max())
