@@ -23,9 +23,9 @@ struct Args {
     /// Provider of load balancers that don't name one; `none`: the cloud has no Octavia
     #[arg(long, value_enum, default_value_t = Octavia::Ovn)]
     octavia: Octavia,
-    /// Milliseconds that each step of a change to a load balancer takes
-    #[arg(long, default_value_t = 100)]
-    settle: u64,
+    /// Milliseconds that each step of a change to a load balancer takes; by default as long as the lab's OVN needs
+    #[arg(long)]
+    settle: Option<u64>,
     /// Write clouds.yaml to this file instead of printing it
     #[arg(long)]
     clouds: Option<PathBuf>,
@@ -57,8 +57,9 @@ impl Args {
             Octavia::None => None,
         };
         let settle = match self.settle {
-            0 => Settle::AtOnce,
-            delay => Settle::After(Duration::from_millis(delay)),
+            None => Settle::Lab,
+            Some(0) => Settle::AtOnce,
+            Some(delay) => Settle::After(Duration::from_millis(delay)),
         };
         let octavia =
             provider.map(|default_provider| OctaviaConfig { default_provider, settle, ..OctaviaConfig::default() });

@@ -42,6 +42,8 @@ enum Operation {
     },
     UpdatePort,
     DeletePort,
+    /// Creation of a load balancer: Octavia lets Neutron make a port in it.
+    CreateLoadBalancer,
     /// Any other change, by object.
     Write {
         items: usize,
@@ -55,10 +57,7 @@ impl Operation {
         match (call.service, &call.method) {
             (Service::Identity, _) => Self::Login,
             (_, &Method::GET) => Self::Read,
-            // Most of it is the port for the address.
-            (Service::LoadBalancer, &Method::POST) if resource == "loadbalancers" => {
-                Self::CreatePorts { items: 1, bound: false }
-            }
+            (Service::LoadBalancer, &Method::POST) if resource == "loadbalancers" => Self::CreateLoadBalancer,
             // Whatever is in a batch is written at once.
             (Service::LoadBalancer, _) => Self::Write { items: 1 },
             (_, &Method::POST) if resource == "ports" => Self::CreatePorts { items, bound: binds(call) },

@@ -147,8 +147,7 @@ pub(super) const POOL: &[Attribute] = &[
     // Within a whole load balancer a pool may be named only.
     Attribute { required: POST, ..fixed("protocol", Type::OneOf(POOL_PROTOCOLS), Default::Absent) },
     Attribute { required: POST, ..free("lb_algorithm", Type::OneOf(ALGORITHMS), Default::Absent) },
-    // Changes may leave the type out; that is looked after where they are made.
-    free("session_persistence", Type::Nested(PERSISTENCE, PUT), Default::Null),
+    free("session_persistence", Type::Same(PERSISTENCE), Default::Null),
     passing("healthmonitor", Type::Nested(HEALTH_MONITOR, GRAPH), NEW),
     passing("members", Type::NestedList(MEMBER, GRAPH), NEW),
     free("tls_container_ref", Type::Text(255), Default::Null),

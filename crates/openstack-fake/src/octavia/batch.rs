@@ -54,7 +54,7 @@ impl Octavia {
         let deleted = if additive { Vec::new() } else { batch.others };
         self.store.mark(&deleted, Provisioning::PendingDelete);
         let provider = self.provider_of(load_balancer);
-        self.work.push(load_balancer, deeds(provider, pool, created, changed, deleted));
+        self.leave(load_balancer, deeds(provider, pool, created, changed, deleted));
         Ok(Answer::empty(202))
     }
 

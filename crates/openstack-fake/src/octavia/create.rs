@@ -44,7 +44,7 @@ impl Octavia {
         let created = self.fill_load_balancer(id, provider, listeners, pools);
         // As at the real one: what is refused from here on leaves the ports behind.
         let children = created.inspect_err(|_| drop(self.store.remove(id)))?;
-        self.work.push(id, std::iter::once(Deed::Created(id)).chain(children));
+        self.leave(id, std::iter::once(Deed::Created(id)).chain(children));
         Ok(self.answer_full(201, self.stored(Kind::LoadBalancer, id)?))
     }
 

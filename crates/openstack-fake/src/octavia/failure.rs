@@ -2,7 +2,7 @@
 
 use super::object::Kind;
 use crate::{call::Answer, uuid::Uuid};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What an operation comes to.
 pub(super) type Outcome = Result<Answer, Failure>;
@@ -20,8 +20,10 @@ pub(super) struct Failure {
 enum How {
     /// As everything that happens while a request is carried out.
     Fault,
-    /// While the path is still being read.
+    /// While path and query are still being read.
     Page,
+    /// A value can't be made one of its type: Octavia blames the whole body.
+    Conversion,
 }
 
 impl Failure {
@@ -31,7 +33,7 @@ impl Failure {
 
     pub fn into_answer(self) -> Answer {
         match self.how {
-            How::Fault => fault(self.status, &self.message),
+            How::Fault | How::Conversion => fault(self.status, &self.message),
             How::Page => page(self.status, &self.message),
         }
     }
@@ -39,6 +41,24 @@ impl Failure {
     /// The request can't be understood.
     pub fn input(name: &str, value: &str, reason: &str) -> Self {
         Self::new(400, format!("Invalid input for field/attribute {name}. Value: '{value}'. {reason}"))
+    }
+
+    /// A value that can't be made one of its type; [`Self::in_body`] says the rest.
+    pub fn conversion(reason: &str) -> Self {
+        Self { status: 400, message: reason.to_owned(), how: How::Conversion }
+    }
+
+    /// Says in which body a value couldn't be made one of its type.
+    pub fn in_body(self, argument: &str, body: &Value) -> Self {
+        match self.how {
+            How::Conversion => Self::input(argument, &super::schema::repr(body), &self.message),
+            How::Fault | How::Page => self,
+        }
+    }
+
+    /// Something is wrong with how a list is asked for.
+    pub fn query(message: String) -> Self {
+        Self { status: 400, message, how: How::Page }
     }
 
     /// What was understood makes no sense.
@@ -65,7 +85,7 @@ impl Failure {
     }
 
     pub fn no_such_path() -> Self {
-        Self { status: 404, message: "The resource could not be found.".to_owned(), how: How::Page }
+        Self { status: 404, message: String::new(), how: How::Page }
     }
 
     pub fn immutable(kind: Kind, id: Uuid) -> Self {
@@ -98,13 +118,6 @@ pub(crate) fn fault(status: u16, message: &str) -> Answer {
 
 /// A failure as the web framework below says it.
 fn page(status: u16, message: &str) -> Answer {
-    let lead =
-        "The server could not comply with the request since\r\nit is either malformed or otherwise incorrect.\r\n";
-    let title = if message.starts_with("The resource") { "Not Found" } else { "Bad Request" };
-    let message = if title == "Not Found" {
-        format!("{message}<br /><br />\n\n\n")
-    } else {
-        format!("{lead}<br /><br />\n{message}\n\n")
-    };
-    Answer::json(status, &json!({ "message": message, "code": format!("{status} {title}"), "title": title }))
+    let title = if message.is_empty() { "Not Found" } else { "Bad Request" };
+    Answer::json(status, &json!({ "code": status, "description": message, "title": title }))
 }

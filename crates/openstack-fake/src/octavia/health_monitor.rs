@@ -35,7 +35,7 @@ impl Octavia {
         self.provider_of(load_balancer).check_monitor(&body)?;
         self.take_pool(pool)?;
         let id = self.insert_monitor(pool, body)?;
-        self.work.push(load_balancer, [Deed::Created(id)]);
+        self.leave(load_balancer, [Deed::Created(id)]);
         Ok(self.answer_one(201, self.stored(Kind::HealthMonitor, id)?, &[]))
     }
 
@@ -118,7 +118,7 @@ impl Octavia {
             monitor.set(Provisioning::PendingUpdate, None);
         }
         let load_balancer = self.owner(pool)?.id;
-        self.work.push(load_balancer, [Deed::Changed(id, given)]);
+        self.leave(load_balancer, [Deed::Changed(id, given)]);
         Ok(self.answer_one(200, self.stored(Kind::HealthMonitor, id)?, &[]))
     }
 
@@ -127,7 +127,7 @@ impl Octavia {
         self.take_pool(pool)?;
         self.store.mark(&[id], Provisioning::PendingDelete);
         let load_balancer = self.owner(pool)?.id;
-        self.work.push(load_balancer, [Deed::Deleted(id)]);
+        self.leave(load_balancer, [Deed::Deleted(id)]);
         Ok(())
     }
 }

@@ -97,7 +97,7 @@ impl Query {
 }
 
 fn limit(text: &str, most: usize) -> Result<Option<usize>, Failure> {
-    let wrong = || Failure::new(400, format!("Supplied pagination limit '{text}' is not valid."));
+    let wrong = || Failure::query(format!("Supplied pagination limit '{text}' is not valid."));
     if text == "infinite" {
         return Ok(None);
     }
@@ -109,7 +109,7 @@ fn is_descending(text: &str) -> Result<bool, Failure> {
     match text.to_ascii_lowercase().as_str() {
         "asc" => Ok(false),
         "desc" => Ok(true),
-        other => Err(Failure::new(400, format!("Supplied sort direction '{other}' is not valid."))),
+        other => Err(Failure::query(format!("Supplied sort direction '{other}' is not valid."))),
     }
 }
 
@@ -124,7 +124,9 @@ fn compare(a: &Value, b: &Value) -> Ordering {
 /// Whether a field has a value. More than one is more than Octavia's database can compare with.
 fn fits(name: &str, values: &[String], object: &Json) -> Result<bool, Failure> {
     let [value] = values else {
-        return Err(Failure::new(500, "(pymysql.err.OperationalError) (1241, 'Operand should contain 1 column(s)')"));
+        let reason = "(MySQLdb._exceptions.OperationalError) (4078, \"Illegal parameter data types varchar and row for \
+                      operation '='\")";
+        return Err(Failure::new(500, reason));
     };
     if name == "loadbalancer_id" {
         let owners = object.get("loadbalancers").and_then(Value::as_array);

@@ -47,7 +47,7 @@ impl Octavia {
         self.provider_of(load_balancer).check_listener(&body)?;
         self.take(load_balancer, &[])?;
         let id = self.insert_listener(load_balancer, body)?;
-        self.work.push(load_balancer, [Deed::Created(id)]);
+        self.leave(load_balancer, [Deed::Created(id)]);
         Ok(self.answer_one(201, self.stored(Kind::Listener, id)?, &[]))
     }
 
@@ -160,7 +160,7 @@ impl Octavia {
         if let Some(listener) = self.store.get_mut(id) {
             listener.merge(change);
         }
-        self.work.push(load_balancer, [Deed::Changed(id, given)]);
+        self.leave(load_balancer, [Deed::Changed(id, given)]);
         Ok(self.answer_one(200, self.stored(Kind::Listener, id)?, &[]))
     }
 
@@ -168,7 +168,7 @@ impl Octavia {
         let load_balancer = self.owner(id)?.id;
         self.take(load_balancer, &[])?;
         self.store.mark(&[id], Provisioning::PendingDelete);
-        self.work.push(load_balancer, [Deed::Deleted(id)]);
+        self.leave(load_balancer, [Deed::Deleted(id)]);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     Failure, Octavia, Outcome, Provider, Provisioning, Request,
     object::Kind,
+    quota::only_admin,
     schema::{self, PUT, text_as_flag},
     settle::{Deed, Given},
     vip,
@@ -23,7 +24,7 @@ impl Octavia {
             object.merge(change);
             object.set(Provisioning::PendingUpdate, None);
         }
-        self.work.push(id, [Deed::Changed(id, given)]);
+        self.leave(id, [Deed::Changed(id, given)]);
         Ok(self.answer_one(200, self.stored(Kind::LoadBalancer, id)?, &[]))
     }
 
@@ -40,7 +41,7 @@ impl Octavia {
         if let Some(object) = self.store.get_mut(id) {
             object.set(Provisioning::PendingDelete, None);
         }
-        self.work.push(id, [Deed::Deleted(id)]);
+        self.leave(id, [Deed::Deleted(id)]);
         Ok(())
     }
 
@@ -55,6 +56,7 @@ impl Octavia {
     /// Amphorae are made anew; OVN has nothing to fail over to.
     pub(super) fn failover(&mut self, request: &Request<'_>, id: &str) -> Outcome {
         let id = self.changeable(request, Kind::LoadBalancer, id)?;
+        only_admin(request)?;
         self.check_state(id, &[Provisioning::Active, Provisioning::Error])?;
         let provider = self.provider_of(id);
         if provider == Provider::Ovn {
@@ -64,7 +66,7 @@ impl Octavia {
         if let Some(object) = self.store.get_mut(id) {
             object.set(Provisioning::PendingUpdate, None);
         }
-        self.work.push(id, [Deed::Changed(id, Given::default())]);
+        self.leave(id, [Deed::Changed(id, Given::default())]);
         Ok(Answer::empty(202))
     }
 }

@@ -62,7 +62,7 @@ impl Octavia {
         self.take_pool(pool)?;
         let id = self.insert_member(pool, body)?;
         let created = vec![id];
-        self.work.push(load_balancer, [Deed::Members { pool, created, changed: Vec::new(), deleted: Vec::new() }]);
+        self.leave(load_balancer, [Deed::Members { pool, created, changed: Vec::new(), deleted: Vec::new() }]);
         Ok(self.answer_one(201, self.stored(Kind::Member, id)?, &[]))
     }
 
@@ -117,7 +117,7 @@ impl Octavia {
             member.set(Provisioning::PendingUpdate, None);
         }
         let changed = vec![id];
-        self.work.push(load_balancer, [Deed::Members { pool, created: Vec::new(), changed, deleted: Vec::new() }]);
+        self.leave(load_balancer, [Deed::Members { pool, created: Vec::new(), changed, deleted: Vec::new() }]);
         Ok(self.answer_one(200, self.stored(Kind::Member, id)?, &[]))
     }
 
@@ -130,7 +130,7 @@ impl Octavia {
         self.take_pool(pool)?;
         self.store.mark(&[id], Provisioning::PendingDelete);
         let deleted = vec![id];
-        self.work.push(load_balancer, [Deed::Members { pool, created: Vec::new(), changed: Vec::new(), deleted }]);
+        self.leave(load_balancer, [Deed::Members { pool, created: Vec::new(), changed: Vec::new(), deleted }]);
         Ok(Answer::empty(204))
     }
 }

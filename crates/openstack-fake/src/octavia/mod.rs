@@ -17,6 +17,7 @@ mod list;
 mod listener;
 mod load_balancer;
 mod member;
+mod monitoring;
 mod object;
 mod operating;
 mod pool;

@@ -14,9 +14,9 @@ const fn online_if(up: bool) -> Operating {
 
 impl Octavia {
     /// A step is done.
-    pub(super) fn report(&mut self, load_balancer: Uuid, provider: Provider, deed: Deed) {
+    pub(super) fn report(&mut self, neutron: &mut Neutron, load_balancer: Uuid, provider: Provider, deed: Deed) {
         match provider {
-            Provider::Ovn => self.report_of_ovn(load_balancer, deed),
+            Provider::Ovn => self.report_of_ovn(neutron, load_balancer, deed),
             Provider::Amphora => self.report_of_amphora(load_balancer, &deed),
         }
         self.set(load_balancer, Provisioning::Active, None);
@@ -36,15 +36,15 @@ impl Octavia {
         self.store.get(id).is_some_and(Object::is_up)
     }
 
-    fn report_of_ovn(&mut self, load_balancer: Uuid, deed: Deed) {
+    fn report_of_ovn(&mut self, neutron: &mut Neutron, load_balancer: Uuid, deed: Deed) {
         match deed {
-            Deed::Created(id) => self.created_by_ovn(load_balancer, id),
+            Deed::Created(id) => self.created_by_ovn(neutron, load_balancer, id),
             Deed::Changed(id, given) => self.changed_by_ovn(load_balancer, id, given),
-            Deed::Deleted(id) => self.deleted_by_ovn(load_balancer, id),
+            Deed::Deleted(id) => self.deleted_by_ovn(neutron, load_balancer, id),
             Deed::Members { pool, created, changed, deleted } => {
-                deleted.into_iter().for_each(|id| drop(self.store.remove(id)));
+                self.remove_members(neutron, &deleted);
                 for id in created.into_iter().chain(changed) {
-                    let status = self.member_status(pool, id);
+                    let status = self.member_status(neutron, pool, id);
                     self.set(id, Provisioning::Active, Some(status));
                 }
                 self.report_all(load_balancer, pool);
@@ -53,21 +53,21 @@ impl Octavia {
     }
 
     /// What the driver says of a member by itself.
-    fn member_status(&self, pool: Uuid, member: Uuid) -> Operating {
+    fn member_status(&self, neutron: &mut Neutron, pool: Uuid, member: Uuid) -> Operating {
         match self.store.get(member) {
             Some(member) if !member.is_up() => Operating::Offline,
             Some(member) if self.store.monitor_of(pool).is_some_and(|hm| hm.provisioning == Provisioning::Active) => {
                 if member.operating == Operating::Error {
                     Operating::Error
                 } else {
-                    Operating::Online
+                    self.watch(neutron, member)
                 }
             }
             _ => Operating::NoMonitor,
         }
     }
 
-    fn created_by_ovn(&mut self, load_balancer: Uuid, id: Uuid) {
+    fn created_by_ovn(&mut self, neutron: &mut Neutron, load_balancer: Uuid, id: Uuid) {
         let up = self.is_up(id);
         match self.kind(id) {
             Some(Kind::Pool) => {
@@ -81,7 +81,8 @@ impl Octavia {
                 self.set(id, Provisioning::Active, Some(online_if(up)));
                 let Some(pool) = self.store.get(id).and_then(|object| object.parent) else { return };
                 for member in self.store.child_ids(pool, Kind::Member) {
-                    self.set(member, Provisioning::Active, Some(online_if(self.is_up(member))));
+                    let status = self.member_status(neutron, pool, member);
+                    self.set(member, Provisioning::Active, Some(status));
                 }
                 self.report_all(load_balancer, pool);
             }
@@ -122,7 +123,7 @@ impl Octavia {
         }
     }
 
-    fn deleted_by_ovn(&mut self, load_balancer: Uuid, id: Uuid) {
+    fn deleted_by_ovn(&mut self, neutron: &mut Neutron, load_balancer: Uuid, id: Uuid) {
         let Some(object) = self.store.get(id) else { return };
         let (kind, parent) = (object.kind, object.parent);
         match (kind, parent) {
@@ -133,6 +134,8 @@ impl Octavia {
                 }
                 self.set(pool, Provisioning::Active, None);
                 self.listeners_done(load_balancer, pool);
+                self.store.remove(id);
+                return self.unwatch(neutron, &self.store.child_ids(pool, Kind::Member));
             }
             _ => {}
         }

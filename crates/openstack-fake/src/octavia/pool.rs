@@ -50,7 +50,7 @@ impl Octavia {
         if let Some(listener) = listener.and_then(|id| self.store.get_mut(id)) {
             listener.attributes.insert("default_pool_id".to_owned(), id.to_string().into());
         }
-        self.work.push(load_balancer, [Deed::Created(id)]);
+        self.leave(load_balancer, [Deed::Created(id)]);
         Ok(self.answer_one(201, self.stored(Kind::Pool, id)?, &[]))
     }
 
@@ -85,7 +85,7 @@ impl Octavia {
             pool.merge(change);
             fill_persistence(&mut pool.attributes);
         }
-        self.work.push(load_balancer, [Deed::Changed(id, given)]);
+        self.leave(load_balancer, [Deed::Changed(id, given)]);
         Ok(self.answer_one(200, self.stored(Kind::Pool, id)?, &[]))
     }
 
@@ -109,7 +109,7 @@ impl Octavia {
             }
         }
         deeds.push(Deed::Deleted(id));
-        self.work.push(load_balancer, deeds);
+        self.leave(load_balancer, deeds);
         Ok(())
     }
 

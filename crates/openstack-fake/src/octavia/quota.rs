@@ -97,6 +97,6 @@ impl Octavia {
     }
 }
 
-fn only_admin(request: &Request<'_>) -> Result<(), Failure> {
+pub(super) fn only_admin(request: &Request<'_>) -> Result<(), Failure> {
     if request.caller.admin { Ok(()) } else { Err(Failure::forbidden()) }
 }

@@ -73,6 +73,8 @@ pub(super) enum Type {
     Prefixes,
     /// Texts by name.
     Texted,
+    /// An object with these attributes, for the same use.
+    Same(&'static [Attribute]),
     /// One object of another kind with these attributes, or a list of them.
     Nested(&'static [Attribute], u8),
     NestedList(&'static [Attribute], u8),
@@ -83,15 +85,16 @@ pub(super) enum Type {
 /// Reads the object of a request.
 pub(super) fn read(call: &Call, kind: Kind, usage: u8) -> Result<Json, Failure> {
     let argument = kind.argument();
-    let Some(body) = call.body.as_deref().and_then(Value::as_object) else {
-        return Err(Failure::new(400, format!("Missing argument: \"{argument}\"")));
-    };
+    let missing = || Failure::new(400, format!("Missing argument: \"{argument}\""));
+    let whole = call.body.as_deref().ok_or_else(missing)?;
+    let body = whole.as_object().ok_or_else(missing)?;
     if let Some(unknown) = body.keys().find(|name| *name != kind.one()) {
         return Err(Failure::new(400, format!("Unknown attribute for argument {argument}: {unknown}")));
     }
     let object = body.get(kind.one()).and_then(Value::as_object);
-    let object = object.ok_or_else(|| Failure::new(400, format!("Missing argument: \"{argument}\"")))?;
-    check(attributes::of(kind), usage, object, &format!("{argument}.{}", kind.one()))
+    let object = object.ok_or_else(missing)?;
+    let read = check(attributes::of(kind), usage, object, &format!("{argument}.{}", kind.one()));
+    read.map_err(|failure| failure.in_body(argument, whole))
 }
 
 /// Reads the members of a batch.
@@ -104,7 +107,8 @@ pub(super) fn read_members(call: &Call) -> Result<Vec<Json>, Failure> {
         fill_given(attributes::MEMBER, POST, &mut member);
         Ok(member)
     };
-    list.iter().map(one).collect()
+    let read: Result<Vec<Json>, Failure> = list.iter().map(one).collect();
+    read.map_err(|failure| failure.in_body("members_", call.body.as_deref().unwrap_or(&Value::Null)))
 }
 
 /// The attributes that were given, each as its type writes it.
@@ -122,7 +126,7 @@ fn check(known: &[Attribute], usage: u8, object: &Json, path: &str) -> Result<Js
     let mut read = Json::new();
     for (name, value) in object {
         let Some(attribute) = find(name) else { continue };
-        let value = attribute.kind.read(name, value, path)?;
+        let value = attribute.kind.read(name, value, usage, path)?;
         // Nobody means `null` by a switch: it is off.
         let value = if name == "admin_state_up" && value.is_null() { false.into() } else { value };
         read.insert(name.clone(), value);
@@ -165,7 +169,7 @@ fn fill_given(known: &[Attribute], usage: u8, object: &mut Json) {
 
 impl Type {
     /// The value as Octavia keeps it.
-    fn read(self, name: &str, value: &Value, path: &str) -> Result<Value, Failure> {
+    fn read(self, name: &str, value: &Value, usage: u8, path: &str) -> Result<Value, Failure> {
         if value.is_null() {
             return Ok(Value::Null);
         }
@@ -173,8 +177,16 @@ impl Type {
         match self {
             Self::Any => Ok(value.clone()),
             Self::Text(longest) => text(value, longest).map(Into::into).map_err(|reason| wrong(&reason)),
-            Self::Flag => flag(value).map(Into::into).ok_or_else(|| wrong("Value not an unambiguous boolean.")),
-            Self::Number(least, most) => number(value, least, most).map(Into::into).map_err(|reason| wrong(&reason)),
+            Self::Flag => {
+                let reason = || format!("Value not an unambiguous boolean: {}", python(value));
+                flag(value).map(Into::into).ok_or_else(|| Failure::conversion(&reason()))
+            }
+            Self::Number(least, most) => {
+                let number = number(value).ok_or_else(|| {
+                    Failure::conversion(&format!("invalid literal for int() with base 10: {}", repr(value)))
+                })?;
+                in_range(number, least, most).map(Into::into).map_err(|reason| wrong(&reason))
+            }
             Self::Uuid => uuid(value).map(Into::into).ok_or_else(|| wrong("Value should be UUID format")),
             Self::Address => {
                 let known = value.as_str().filter(|text| text.parse::<IpAddr>().is_ok());
@@ -197,6 +209,7 @@ impl Type {
                 Value::Object(_) => Ok(value.clone()),
                 _ => Err(wrong("Value not a valid dict.")),
             },
+            Self::Same(known) => nested(name, value, known, usage, path),
             Self::Nested(known, usage) => nested(name, value, known, usage, path),
             Self::NestedList(known, usage) => each(name, value, |item| nested(name, item, known, usage, path)),
         }
@@ -239,17 +252,19 @@ pub(super) fn text_as_flag(text: &str) -> Option<bool> {
     }
 }
 
-fn number(value: &Value, least: i64, most: i64) -> Result<i64, String> {
-    let number = match value {
+fn number(value: &Value) -> Option<i64> {
+    match value {
         Value::Number(number) => number.as_i64(),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
-    };
+    }
+}
+
+fn in_range(number: i64, least: i64, most: i64) -> Result<i64, String> {
     match number {
-        None => Err(format!("invalid literal for int() with base 10: '{}'", python(value))),
-        Some(number) if number < least => Err(format!("Value should be greater or equal to {least}")),
-        Some(number) if number > most => Err(format!("Value should be lower or equal to {most}")),
-        Some(number) => Ok(number),
+        number if number < least => Err(format!("Value should be greater or equal to {least}")),
+        number if number > most => Err(format!("Value should be lower or equal to {most}")),
+        number => Ok(number),
     }
 }
 
@@ -278,5 +293,18 @@ pub(super) fn python(value: &Value) -> String {
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// A value as Python shows it, with quotes.
+pub(super) fn repr(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("'{text}'"),
+        Value::Array(list) => format!("[{}]", list.iter().map(repr).collect::<Vec<_>>().join(", ")),
+        Value::Object(object) => {
+            let members = object.iter().map(|(name, value)| format!("'{name}': {}", repr(value)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+        }
+        other => python(other),
     }
 }

@@ -34,6 +34,7 @@ impl Octavia {
 
     fn pool_statuses(&self, pool: &Object) -> Value {
         let mut tree = part(pool);
+        tree["health_monitor"] = Value::Null;
         if let Some(monitor) = self.store.monitor_of(pool.id) {
             tree["health_monitor"] = part(monitor);
             tree["health_monitor"]["type"] = monitor.text("type").into();

@@ -89,7 +89,7 @@ async fn refusals() {
     }
     let said = rig.put(&format!("pools/{}/members", "0".repeat(8)), json!({ "members": [] })).await;
     assert_eq!(said.0, 404);
-    assert!(said.1["message"].as_str().unwrap().contains("Pool 00000000 not found."), "{said:?}");
+    assert_eq!(said.1["description"], "Pool 00000000 not found.");
 }
 
 #[tokio::test]

@@ -34,10 +34,13 @@ async fn filters_and_fields() {
     assert_eq!(body["loadbalancers"][0].as_object().unwrap().keys().collect::<Vec<_>>(), ["id", "name"]);
     for (query, status, words) in [
         ("wrong=1", 400, "One or more arguments are either duplicate or invalid"),
-        ("limit=x", 400, "Supplied pagination limit 'x' is not valid."),
         ("marker=x", 400, "Supplied pagination marker 'x' is not valid."),
         ("sort=wrong", 400, "Supplied sort key 'wrong' is not valid."),
-        ("name=a&name=b", 500, "(pymysql.err.OperationalError) (1241, 'Operand should contain 1 column(s)')"),
+        (
+            "name=a&name=b",
+            500,
+            "(MySQLdb._exceptions.OperationalError) (4078, \"Illegal parameter data types varchar and row for operation '='\")",
+        ),
     ] {
         assert_eq!(fault(&rig.get(&format!("loadbalancers?{query}")).await), (status, words));
     }

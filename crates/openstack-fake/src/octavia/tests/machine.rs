@@ -2,7 +2,7 @@
 
 use super::graph::whole;
 use crate::{
-    OctaviaConfig, Operating, Settle,
+    Method, OctaviaConfig, Operating, Settle,
     testing::{Rig, fault, id},
 };
 use serde_json::json;
@@ -87,9 +87,8 @@ async fn deletion_takes_what_belongs_to_it() {
 async fn a_port_that_was_given_stays() {
     let rig = Rig::start().await;
     let network = rig.named("networks", "pods").await;
-    let (_, port) = rig
-        .neutron(crate::Method::POST, "ports", Some(json!({ "port": { "network_id": network, "name": "mine" } })))
-        .await;
+    let (_, port) =
+        rig.neutron(Method::POST, "ports", Some(json!({ "port": { "network_id": network, "name": "mine" } }))).await;
     let port = id(&port["port"]);
     let v4 = rig.named("subnets", "pods-v4").await;
     let lb = rig.load_balancer(json!({ "vip_port_id": port, "vip_subnet_id": v4 })).await;
@@ -99,29 +98,87 @@ async fn a_port_that_was_given_stays() {
     assert_eq!(rig.fake.ports().into_iter().map(|port| port.id).collect::<Vec<_>>(), [port]);
 }
 
+/// Makes the ports that the members of [`whole`] are.
+async fn make_members_ports(rig: &Rig) {
+    let network = rig.named("networks", "pods").await;
+    for address in ["10.244.0.10", "10.244.0.11"] {
+        let new = json!({ "network_id": network, "fixed_ips": [{ "ip_address": address }] });
+        assert_eq!(rig.neutron(Method::POST, "ports", Some(json!({ "port": new }))).await.0, 201);
+    }
+}
+
+/// Gives the pool of [`whole`] a monitor. Its identifier.
+async fn monitor(rig: &Rig) -> String {
+    let pool = rig.fake.octavia().get("lb").unwrap().pools[0].id.clone();
+    let new = json!({ "pool_id": pool, "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2 });
+    let (status, body) = rig.post("healthmonitors", json!({ "healthmonitor": new })).await;
+    assert_eq!(status, 201, "{body}");
+    rig.fake.octavia().settle();
+    id(&body["healthmonitor"])
+}
+
+/// Operating statuses of a member, its pool, its listener and the load balancer.
+fn statuses(rig: &Rig) -> [Operating; 4] {
+    let view = rig.fake.octavia().get("lb").unwrap();
+    let (pool, listener) = (&view.pools[0], &view.listeners[0]);
+    [pool.members[0].operating_status, pool.operating_status, listener.operating_status, view.operating_status]
+}
+
 #[tokio::test]
 async fn members_make_the_statuses_above_them() {
     let rig = Rig::start().await;
+    make_members_ports(&rig).await;
     rig.load_balancer(whole()).await;
-    let pool = rig.fake.octavia().get("lb").unwrap().pools[0].clone();
-    let monitor =
-        json!({ "healthmonitor": { "pool_id": pool.id, "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2 } });
-    assert_eq!(rig.post("healthmonitors", monitor).await.0, 201);
+    monitor(&rig).await;
+    let members = rig.fake.octavia().get("lb").unwrap().pools[0].members.clone();
+    assert_eq!(statuses(&rig), [Operating::Online; 4]);
+    assert!(rig.fake.octavia().member_is(&members[0].id, Operating::Error));
+    assert_eq!(statuses(&rig), [Operating::Error, Operating::Degraded, Operating::Degraded, Operating::Degraded]);
+    assert!(rig.fake.octavia().member_is(&members[1].id, Operating::Error));
+    assert_eq!(statuses(&rig), [Operating::Error; 4]);
+}
+
+#[tokio::test]
+async fn ovn_watches_from_a_port_in_the_members_subnet() {
+    let rig = Rig::start().await;
+    make_members_ports(&rig).await;
+    let mut more = whole();
+    let v4 = rig.named("subnets", "pods-v4").await;
+    for member in more["listeners"][0]["default_pool"]["members"].as_array_mut().unwrap() {
+        member["subnet_id"] = json!(v4);
+    }
+    rig.load_balancer(more).await;
+    let watching = || rig.fake.ports().into_iter().find(|port| port.device_owner == "ovn-lb-hm:distributed");
+    assert_eq!(watching(), None);
+    let monitor = monitor(&rig).await;
+    assert_eq!(watching().unwrap().name, format!("ovn-lb-hm-{v4}"));
+    assert_eq!(rig.delete(&format!("healthmonitors/{monitor}")).await.0, 204);
     rig.fake.octavia().settle();
-    let statuses = || {
-        let view = rig.fake.octavia().get("lb").unwrap();
-        [
-            view.pools[0].members[0].operating_status,
-            view.pools[0].operating_status,
-            view.listeners[0].operating_status,
-            view.operating_status,
-        ]
-    };
-    assert_eq!(statuses(), [Operating::Online; 4]);
-    assert!(rig.fake.octavia().member_is(&pool.members[0].id, Operating::Error));
-    assert_eq!(statuses(), [Operating::Error, Operating::Degraded, Operating::Degraded, Operating::Degraded]);
-    assert!(rig.fake.octavia().member_is(&pool.members[1].id, Operating::Error));
-    assert_eq!(statuses(), [Operating::Error; 4]);
+    assert_eq!(watching(), None);
+}
+
+#[tokio::test]
+async fn a_member_that_is_nobodys_address_is_in_error() {
+    let rig = Rig::start().await;
+    rig.load_balancer(whole()).await;
+    let monitor = monitor(&rig).await;
+    assert_eq!(statuses(&rig), [Operating::Error; 4]);
+    assert_eq!(rig.delete(&format!("healthmonitors/{monitor}")).await.0, 204);
+    rig.fake.octavia().settle();
+    let expected = [Operating::NoMonitor, Operating::Error, Operating::Error, Operating::Error];
+    assert_eq!(statuses(&rig), expected, "the driver says nothing else of those above until the next change");
+}
+
+#[tokio::test]
+async fn the_labs_time_grows_with_what_is_there() {
+    let rig = Rig::with(OctaviaConfig { settle: Settle::Lab, ..OctaviaConfig::default() }).await;
+    let began = std::time::Instant::now();
+    rig.new_load_balancer(whole()).await;
+    while rig.fake.octavia().get("lb").unwrap().pools[0].members[0].provisioning_status.to_string() != "ACTIVE" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let took = began.elapsed().as_millis();
+    assert!((650..2000).contains(&took), "{took} ms: 130 + 100 + 100 + 200 + 2 x 60");
 }
 
 #[tokio::test]
