@@ -6,7 +6,7 @@ use super::{
     body::Body,
     list::Query,
     network::Network,
-    object::{Meta, Names, Object},
+    object::{self, Meta, Names, Object},
     port::Port,
 };
 use crate::uuid::Uuid;
@@ -41,6 +41,8 @@ pub(super) struct FloatingIp {
     fixed: Option<IpAddr>,
     pub router: Option<Uuid>,
     active: bool,
+    /// The port as it was at the last request.
+    details: Value,
 }
 
 /// What a floating IP stands for.
@@ -58,7 +60,7 @@ impl Object for FloatingIp {
         quota: "floatingip",
         title: "Floating IP",
         not_found: "FloatingIPNotFound",
-        does_not_exist: false,
+        missing: "could not be found",
     };
     const FIELDS: &'static [&'static str] = &[
         "floating_network_id",
@@ -70,6 +72,8 @@ impl Object for FloatingIp {
         "qos_policy_id",
         "port_details",
     ];
+
+    const HAS_NAME: bool = false;
 
     fn meta(&self) -> &Meta {
         &self.meta
@@ -83,6 +87,7 @@ impl Object for FloatingIp {
             "fixed_ip_address" => self.fixed.map(|address| address.to_string()).into(),
             "router_id" => self.router.map(|router| router.to_string()).into(),
             "status" => if self.active { "ACTIVE" } else { "DOWN" }.into(),
+            "port_details" => self.details.clone(),
             _ => Value::Null,
         }
     }
@@ -119,7 +124,17 @@ impl Object for FloatingIp {
         let meta = Meta::new(request, body);
         let id = meta.id;
         let (holder, address) = neutron.hold_address(id, network, body)?;
-        let floating = Self { meta, network, address, holder, port: None, fixed: None, router: None, active: false };
+        let floating = Self {
+            meta,
+            network,
+            address,
+            holder,
+            port: None,
+            fixed: None,
+            router: None,
+            active: false,
+            details: Value::Null,
+        };
         let target = neutron.target(request, &floating, body);
         let target = target.inspect_err(|_| neutron.drop_port(holder))?;
         neutron.floating_ips.insert(id, floating);
@@ -242,10 +257,13 @@ impl Neutron {
     }
 
     fn associate(&mut self, id: Uuid, target: Option<Target>) {
+        let port = target.and_then(|target| self.ports.get(target.port));
+        let details = port.map(details).unwrap_or_default();
         if let Some(floating) = self.floating_ips.get_mut(&id) {
             floating.port = target.map(|target| target.port);
             floating.fixed = target.map(|target| target.fixed);
             floating.router = target.map(|target| target.router);
+            floating.details = details;
         }
     }
 
@@ -253,6 +271,7 @@ impl Neutron {
     pub(super) fn dissociate(&mut self, port: Uuid) {
         for floating in self.floating_ips.values_mut().filter(|floating| floating.port == Some(port)) {
             (floating.port, floating.fixed, floating.router, floating.active) = (None, None, None, false);
+            floating.details = Value::Null;
             floating.meta.touch();
         }
     }
@@ -261,8 +280,20 @@ impl Neutron {
     pub(super) fn settle_floating_ips(&mut self) {
         for floating in self.floating_ips.values_mut() {
             floating.active = floating.router.is_some();
+            let port = floating.port.and_then(|port| self.ports.get(port));
+            floating.details = port.map(details).unwrap_or_default();
         }
     }
+}
+
+/// What a floating IP tells of the port that it stands for.
+fn details(port: &Port) -> Value {
+    let fields = ["name", "network_id", "mac_address", "admin_state_up", "status", "device_id", "device_owner"];
+    fields
+        .into_iter()
+        .map(|name| (name.to_owned(), object::field(port, name)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// The address of a port that a floating IP stands for, and its subnet.

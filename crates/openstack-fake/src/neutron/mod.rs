@@ -117,9 +117,8 @@ impl Neutron {
             }
             ["routers", rest @ ..] => self.resource::<router::Router>(request, rest),
             ["floatingips", rest @ ..] => {
-                let answer = self.resource::<floating_ip::FloatingIp>(request, rest);
                 self.settle_floating_ips();
-                answer
+                self.resource::<floating_ip::FloatingIp>(request, rest)
             }
             ["quotas", rest @ ..] => self.quota(request, rest),
             ["extensions"] => Ok(extension::list()),

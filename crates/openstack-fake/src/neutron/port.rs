@@ -139,7 +139,7 @@ impl Object for Port {
         quota: "port",
         title: "Port",
         not_found: "PortNotFound",
-        does_not_exist: false,
+        missing: "could not be found.",
     };
     const FIELDS: &'static [&'static str] = &FIELDS;
     const SERVICES_SEE: bool = true;

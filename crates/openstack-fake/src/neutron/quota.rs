@@ -47,7 +47,7 @@ const QUOTA: Names = Names {
     quota: "",
     title: "Quota for project",
     not_found: "TenantQuotaNotFound",
-    does_not_exist: false,
+    missing: "could not be found.",
 };
 
 impl Neutron {

@@ -39,7 +39,7 @@ impl Object for Router {
         quota: "router",
         title: "Router",
         not_found: "RouterNotFound",
-        does_not_exist: false,
+        missing: "could not be found",
     };
     const FIELDS: &'static [&'static str] = &["admin_state_up", "status", "external_gateway_info", "routes"];
 

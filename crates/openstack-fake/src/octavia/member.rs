@@ -5,7 +5,7 @@ use super::{
     object::{Json, Kind, Object},
     provider,
     schema::{self, POST, PUT},
-    settle::Deed,
+    settle::{Deed, Given},
     vip,
 };
 use crate::{call::Answer, neutron::Neutron, uuid::Uuid};
@@ -79,7 +79,9 @@ impl Octavia {
         }
         schema::fill(attributes::MEMBER, &mut body);
         let mut member = Object::new(Kind::Member, &project, Some(pool), body);
-        if self.store.monitor_of(pool).is_none() {
+        // Where everything is created at once, Octavia doesn't see the pool's monitor yet.
+        let is_watched = self.store.monitor_of(pool).is_some_and(|hm| hm.provisioning != Provisioning::PendingCreate);
+        if !is_watched {
             member.operating = super::Operating::NoMonitor;
         }
         Ok(self.store.insert(member))
@@ -112,12 +114,12 @@ impl Octavia {
         let provider = self.provider_of(load_balancer);
         provider.check_monitoring(&change, provider::Deed::Creation)?;
         self.take_pool(pool)?;
+        let given = Given { up: change.contains_key("admin_state_up"), ..Given::default() };
         if let Some(member) = self.store.get_mut(id) {
             member.merge(change);
             member.set(Provisioning::PendingUpdate, None);
         }
-        let changed = vec![id];
-        self.leave(load_balancer, [Deed::Members { pool, created: Vec::new(), changed, deleted: Vec::new() }]);
+        self.leave(load_balancer, [Deed::Changed(id, given)]);
         Ok(self.answer_one(200, self.stored(Kind::Member, id)?, &[]))
     }
 

@@ -16,10 +16,18 @@ impl Octavia {
     /// A step is done.
     pub(super) fn report(&mut self, neutron: &mut Neutron, load_balancer: Uuid, provider: Provider, deed: Deed) {
         match provider {
+            Provider::Ovn if self.is_lost_on_ovn(&deed) => return,
             Provider::Ovn => self.report_of_ovn(neutron, load_balancer, deed),
             Provider::Amphora => self.report_of_amphora(load_balancer, &deed),
         }
         self.set(load_balancer, Provisioning::Active, None);
+    }
+
+    /// When a listener's pool is taken away from it, the driver reports a pool without an identifier, and Octavia refuses
+    /// the whole report: the load balancer is pending for ever.
+    fn is_lost_on_ovn(&self, deed: &Deed) -> bool {
+        let Deed::Changed(id, Given { default_pool: true, .. }) = deed else { return false };
+        self.store.get(*id).is_some_and(|listener| listener.uuid("default_pool_id").is_none())
     }
 
     fn set(&mut self, id: Uuid, provisioning: Provisioning, operating: Option<Operating>) {
@@ -39,6 +47,13 @@ impl Octavia {
     fn report_of_ovn(&mut self, neutron: &mut Neutron, load_balancer: Uuid, deed: Deed) {
         match deed {
             Deed::Created(id) => self.created_by_ovn(neutron, load_balancer, id),
+            Deed::Changed(id, given) if self.kind(id) == Some(Kind::Member) => {
+                let Some(pool) = self.store.get(id).and_then(|member| member.parent) else { return };
+                // A change that doesn't say whether the member is enabled says that nobody watches it.
+                let status = if given.up { self.member_status(neutron, pool, id) } else { Operating::NoMonitor };
+                self.set(id, Provisioning::Active, Some(status));
+                self.report_all(load_balancer, pool);
+            }
             Deed::Changed(id, given) => self.changed_by_ovn(load_balancer, id, given),
             Deed::Deleted(id) => self.deleted_by_ovn(neutron, load_balancer, id),
             Deed::Members { pool, created, changed, deleted } => {

@@ -33,7 +33,9 @@ impl Octavia {
             }
             ("GET", [project, "default"]) => {
                 request.may_touch(project)?;
-                Ok(Answer::json(200, &json!({ "quota": self.limits("") })))
+                let mut limits = self.limits("");
+                (limits["project_id"], limits["tenant_id"]) = ((*project).into(), (*project).into());
+                Ok(Answer::json(200, &json!({ "quota": limits })))
             }
             ("PUT", [project]) => {
                 only_admin(request)?;
@@ -59,6 +61,9 @@ impl Octavia {
     fn limits(&self, project: &str) -> Value {
         let mut limits: Json =
             NAMES.into_iter().map(|name| (name.to_owned(), self.limit(project, name).into())).collect();
+        if !project.is_empty() {
+            limits.extend(["project_id", "tenant_id"].map(|name| (name.to_owned(), project.into())));
+        }
         for (wrong, right) in MISSPELT {
             limits.insert(wrong.to_owned(), self.limit(project, right).into());
         }

@@ -206,3 +206,22 @@ async fn ovn_fails_a_pool_whose_persistence_alone_is_changed() {
     rig.fake.octavia().settle();
     assert_eq!(status(), "ACTIVE");
 }
+
+#[tokio::test]
+async fn ovn_never_ends_taking_a_listeners_pool_away() {
+    let rig = Rig::start().await;
+    rig.load_balancer(whole()).await;
+    let listener = rig.fake.octavia().get("lb").unwrap().listeners[0].id.clone();
+    let change = json!({ "listener": { "default_pool_id": null } });
+    assert_eq!(rig.put(&format!("listeners/{listener}"), change).await.0, 200);
+    rig.fake.octavia().settle();
+    let view = rig.fake.octavia().get("lb").unwrap();
+    assert_eq!(view.provisioning_status.to_string(), "PENDING_UPDATE");
+    assert_eq!(
+        (
+            view.listeners[0].default_pool_id.as_ref(),
+            rig.delete(&format!("loadbalancers/{}?cascade=true", view.id)).await.0
+        ),
+        (None, 409)
+    );
+}
