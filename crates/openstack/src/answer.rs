@@ -120,6 +120,8 @@ enum Fault {
     Keystone { error: KeystoneError },
     /// Services built on WSME, as Octavia.
     Wsme { faultstring: String },
+    /// Octavia's web framework: unknown paths, and what fails before the resource is asked.
+    Pecan { title: String, description: String },
 }
 
 /// Neutron's own errors have a type; those of its web framework are sometimes only text.
@@ -148,6 +150,8 @@ pub(crate) fn failure(call: &Call, status: StatusCode, headers: &HeaderMap, body
         Some(Fault::Neutron { error: NeutronError::Text(message) }) => (None, message),
         Some(Fault::Keystone { error }) => (None, error.message),
         Some(Fault::Wsme { faultstring }) => (None, faultstring),
+        Some(Fault::Pecan { title, description }) if description.is_empty() => (None, title),
+        Some(Fault::Pecan { description, .. }) => (None, description),
         None => (None, excerpt(body)),
     };
     let of_octavia = call.service == Service::LOAD_BALANCER;
@@ -164,7 +168,7 @@ pub(crate) fn failure(call: &Call, status: StatusCode, headers: &HeaderMap, body
     details.outcome_unknown = call.has_effect()
         && status.is_server_error()
         && status != StatusCode::NOT_IMPLEMENTED
-        && octavia_fault != Some(octavia::Fault::ProjectBusy);
+        && !octavia_fault.is_some_and(octavia::Fault::nothing_was_done);
     details.into()
 }
 
@@ -263,6 +267,7 @@ mod tests {
             r#"{"NeutronError": "why"}"#,
             r#"{"error": {"code": 404, "title": "Not Found", "message": "why"}}"#,
             r#"{"faultcode": "Client", "faultstring": "why", "debuginfo": null}"#,
+            r#"{"code": 404, "title": "Bad Request", "description": "why"}"#,
         ] {
             let error = of(404, body);
             assert_eq!((error.kind(), error.message()), (Kind::NotFound, "why"), "{body}");
@@ -318,6 +323,12 @@ mod tests {
             (501, "Provider 'x' was not found.", Kind::BadRequest, OctaviaFault::NoProvider),
             (400, "Provider 'x' is not enabled.", Kind::BadRequest, OctaviaFault::NoProvider),
             (404, "Load Balancer 7 not found.", Kind::NotFound, OctaviaFault::NotFound),
+            (
+                500,
+                "Provider 'ovn' reports error: IP address 192.0.2.1 is not a valid IP for the specified subnet.",
+                Kind::BadRequest,
+                OctaviaFault::InvalidAddress,
+            ),
             (400, "Subnet 7 not found.", Kind::BadRequest, OctaviaFault::NoSuchReference),
             (503, "Project busy.  Unable to lock the project.", Kind::Unavailable, OctaviaFault::ProjectBusy),
         ] {
@@ -325,7 +336,7 @@ mod tests {
         }
         for (status, words, kind, unknown) in [
             (403, "Policy does not allow this request to be performed.", Kind::Forbidden, false),
-            (404, "The resource could not be found.", Kind::Malformed, false),
+            (404, "Not Found", Kind::Malformed, false),
             (400, "Validation failure: x", Kind::BadRequest, false),
             (409, "Already an entity with that specified id.", Kind::Conflict, false),
             (500, "Provider 'ovn' reports error: x", Kind::Server, true),

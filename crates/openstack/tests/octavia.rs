@@ -131,7 +131,12 @@ async fn a_deletion_takes_everything_along_and_may_be_repeated() {
 #[tokio::test]
 async fn a_path_that_octavia_does_not_know_is_not_an_object_that_is_gone() {
     let stub = Stub::start().await;
-    stub.octavia("GET", "loadbalancers/lb", objection(404, "The resource could not be found.")).await;
+    let unknown = json!({ "code": 404, "title": "Not Found", "description": "" });
+    stub.octavia("GET", "loadbalancers/lb", ResponseTemplate::new(404).set_body_json(unknown)).await;
     let error = octavia(&stub).await.get_load_balancer(&"lb".into()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Malformed);
+    assert_eq!((error.kind(), error.message()), (Kind::Malformed, "Not Found"));
+    let gone = json!({ "code": 404, "title": "Bad Request", "description": "Pool p not found." });
+    stub.octavia("GET", "pools/p/members", ResponseTemplate::new(404).set_body_json(gone)).await;
+    let error = octavia(&stub).await.list_members(&PoolId::from("p"), &Query::default()).await.unwrap_err();
+    assert_eq!((error.kind(), error.octavia_fault()), (Kind::NotFound, Some(Fault::NotFound)));
 }

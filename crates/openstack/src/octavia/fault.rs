@@ -22,6 +22,8 @@ pub enum Fault {
     AddressInUse,
     /// 409: the subnet has no free address left. (The OVN provider's words begin with "The VIP IP address is already in use" here too.)
     NoAddress,
+    /// 500 by way of the OVN provider: the address isn't one of the subnet.
+    InvalidAddress,
     /// 501: the provider can't do this, or has no such option.
     Unsupported,
     /// 400 or 501: there is no such provider.
@@ -54,11 +56,12 @@ impl Fault {
             409 if says("Quota exceeded") => Some(Self::Quota),
             409 if says("No more IP addresses") => Some(Self::NoAddress),
             409 if says("VIP IP address is already in use") => Some(Self::AddressInUse),
+            500 if says("is not a valid IP for") => Some(Self::InvalidAddress),
             400 | 501 if says("does not support a requested") => Some(Self::Unsupported),
             400 if says("Provider '") && says("is not enabled") => Some(Self::NoProvider),
             501 if says("Provider '") && says("was not found") => Some(Self::NoProvider),
             403 if says("Quota has been met") => Some(Self::Quota),
-            404 if says("not found") => Some(Self::NotFound),
+            404 if words.ends_with(" not found.") => Some(Self::NotFound),
             400 if words.ends_with(" not found.") => Some(Self::NoSuchReference),
             400 if says("it has children") => Some(Self::HasChildren),
             400 if says("pagination marker") => Some(Self::MarkerGone),
@@ -80,9 +83,16 @@ impl Fault {
             Self::Unsupported => Kind::Unsupported,
             Self::Quota => Kind::OverQuota,
             Self::NotFound => Kind::NotFound,
-            Self::NoProvider | Self::NoSuchReference | Self::HasChildren | Self::MarkerGone => Kind::BadRequest,
+            Self::InvalidAddress | Self::NoProvider | Self::NoSuchReference | Self::HasChildren | Self::MarkerGone => {
+                Kind::BadRequest
+            }
             Self::ProjectBusy => Kind::Unavailable,
         }
+    }
+
+    /// Whether it is certain that nothing was done, although the status leaves it open.
+    pub(crate) fn nothing_was_done(self) -> bool {
+        matches!(self, Self::ProjectBusy | Self::InvalidAddress)
     }
 
     /// The objection as it appears in logs and conditions.
@@ -96,6 +106,7 @@ impl Fault {
             Self::DuplicateHealthMonitor => "DuplicateHealthMonitor",
             Self::AddressInUse => "AddressInUse",
             Self::NoAddress => "NoAddress",
+            Self::InvalidAddress => "InvalidAddress",
             Self::Unsupported => "Unsupported",
             Self::NoProvider => "NoProvider",
             Self::Quota => "Quota",
