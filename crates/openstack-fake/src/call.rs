@@ -5,6 +5,9 @@ use hyper::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// What paths end with that is about the same object.
+const ASPECTS: [&str; 6] = ["details.json", "default", "status", "statuses", "stats", "failover"];
+
 /// A request as faults, hooks and the journal see it.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -32,8 +35,9 @@ impl Call {
     #[must_use]
     pub fn resource(&self) -> &str {
         let segments = self.segments();
-        let segments = segments.strip_prefix(&["auth"]).unwrap_or(&segments);
-        let mut collections = segments.iter().step_by(2).filter(|part| **part != "details.json");
+        let roots = [["auth"], ["lbaas"]];
+        let segments = roots.iter().find_map(|root| segments.strip_prefix(root)).unwrap_or(&segments);
+        let mut collections = segments.iter().step_by(2).filter(|part| !ASPECTS.contains(part));
         collections.next_back().copied().unwrap_or_default()
     }
 
@@ -42,7 +46,8 @@ impl Call {
     pub fn items(&self) -> usize {
         let Some(Value::Object(body)) = self.body.as_deref() else { return 1 };
         let lists = body.values().filter_map(Value::as_array);
-        if self.method == Method::POST { lists.map(Vec::len).max().unwrap_or(1) } else { 1 }
+        let is_batch = self.method == Method::PUT && self.resource() == "members";
+        if self.method == Method::POST || is_batch { lists.map(Vec::len).max().unwrap_or(1) } else { 1 }
     }
 
     /// Whether the request changes something when it is carried out. Logins don't count.
@@ -119,6 +124,10 @@ mod tests {
             ("ports/p", "ports"),
             ("ports/p/tags", "tags"),
             ("quotas/q/details.json", "quotas"),
+            ("lbaas/loadbalancers/l", "loadbalancers"),
+            ("lbaas/loadbalancers/l/status", "loadbalancers"),
+            ("lbaas/pools/p/members/m", "members"),
+            ("lbaas/quotas/q/default", "quotas"),
             ("", ""),
         ] {
             assert_eq!(call(Method::GET, path, None).resource(), resource, "{path}");

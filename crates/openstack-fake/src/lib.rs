@@ -1,4 +1,5 @@
-//! Keystone and Neutron in memory over HTTP, for tests that need thousands of ports, or a cloud that fails on command.
+//! Keystone, Neutron and Octavia in memory over HTTP, for tests that need thousands of ports, or a cloud that fails on
+//! command.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,6 +23,10 @@
 //! * **What is there.** [`Config::default`] has what the lab has: the project `kuryr` with the network `pods`, the subnets
 //!   `pods-v4` and `pods-v6`, the groups `kuryr-pods` (open) and `kuryr-closed` (no rule). Ports can be bound to any host;
 //!   [`Config::hosts`] and [`FakeCloud::add_host`] make others fail (`binding_failed`).
+//!   [`Config::lab`] has the lab's networks for Services and floating IPs besides, and the router between all of them.
+//! * **Load balancers** of the providers `ovn` and `amphora` ([`Config::octavia`], [`OctaviaConfig`]): pending until their
+//!   steps are done ([`Settle`]), compared with [`FakeCloud::octavia`]`().all()`, and spoilt by the same handle: in ERROR, stuck,
+//!   changed by hand, failing at the next change ([`LoadBalancers`]).
 //! * **Faults**, [`FakeCloud::inject`]: per method, collection or any predicate; from the n-th request, so many times.
 //!   [`FakeCloud::refuse`] closes a service's port, so that connections are refused.
 //! * **Journal**, [`FakeCloud::journal`], [`FakeCloud::count`], [`FakeCloud::peak_in_flight`]: what was asked, when, and
@@ -44,19 +49,26 @@ mod journal;
 mod keystone;
 mod latency;
 mod neutron;
+mod octavia;
 mod pipeline;
 mod seed;
 mod server;
 mod service;
+#[cfg(test)]
+mod testing;
 mod uuid;
 
 pub use call::Call;
-pub use cloud::{FakeCloud, NoSuchPort, StartError};
-pub use config::{Config, SeedNetwork};
+pub use cloud::{FakeCloud, LoadBalancers, NoSuchPort, StartError};
+pub use config::{Config, OctaviaConfig, SeedNetwork, SeedRouter, SeedSubnet};
 pub use fault::{Effect, Fault};
 pub use hook::{Event, Hook, Moment, Next};
 pub use hyper::Method;
 pub use journal::Entry;
 pub use latency::Latency;
 pub use neutron::PortView;
+pub use octavia::{
+    HealthMonitorView, ListenerView, LoadBalancerView, MemberView, Operating, PoolView, Provider, ProvisioningStatus,
+    Settle, VipView,
+};
 pub use service::Service;

@@ -9,6 +9,7 @@ use crate::{
     keystone::Keystone,
     latency::Server,
     neutron::Neutron,
+    octavia::{self, Octavia},
     uuid::Uuid,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Cloud {
     pub keystone: Mutex<Keystone>,
     pub neutron: Mutex<Neutron>,
+    /// Whoever locks Neutron as well locks this first.
+    pub octavia: Mutex<Octavia>,
     pub journal: Journal,
     pub faults: Faults,
     pub hooks: Hooks,
@@ -61,7 +64,7 @@ impl Cloud {
             Some(Effect::Hang) => return Fate::Hangs,
             Some(Effect::LostBeforeCommit) => return Fate::Closed,
             Some(Effect::Status(status, retry_after)) => {
-                let answer = self.refuse(*status, headers);
+                let answer = self.refuse(*status, call.service, headers);
                 return Fate::Answered(match retry_after {
                     Some(delay) => answer.header("Retry-After", delay.as_secs().to_string()),
                     None => answer,
@@ -94,23 +97,38 @@ impl Cloud {
         }
         let caller = headers.token.as_deref().and_then(|token| lock(&self.keystone).caller(token));
         let Some(caller) = caller else { return unauthorized() };
-        lock(&self.neutron).handle(&caller, call, headers, &self.urls[call.service as usize])
+        let url = &self.urls[call.service as usize];
+        if call.service == Service::LoadBalancer {
+            let mut octavia = lock(&self.octavia);
+            return octavia.handle(&mut lock(&self.neutron), &caller, call, url);
+        }
+        self.advance();
+        lock(&self.neutron).handle(&caller, call, headers, url)
+    }
+
+    /// Does what Octavia's drivers have to do by now: load balancers that are gone have no ports any more.
+    pub fn advance(&self) {
+        let mut octavia = lock(&self.octavia);
+        if octavia.is_due() {
+            octavia.advance(&mut lock(&self.neutron));
+        }
     }
 
     /// The answer of a service that carries out nothing.
-    fn refuse(&self, status: u16, headers: &Headers) -> Answer {
+    fn refuse(&self, status: u16, service: Service, headers: &Headers) -> Answer {
         match status {
             401 => {
                 headers.token.iter().for_each(|token| lock(&self.keystone).revoke(token));
                 unauthorized()
             }
+            502..=504 => proxy_page(status),
+            other if service == Service::LoadBalancer => octavia::fault(other, "The fake cloud was told to say so."),
             409 => Answer::neutron_error(409, "Conflict", "The fake cloud was told to say so."),
             429 => Answer::neutron_error(429, "HTTPTooManyRequests", "The fake cloud was told to say so."),
             500 => {
                 let message = "Request Failed: internal server error while processing your request.";
                 Answer::neutron_error(500, "HTTPInternalServerError", message)
             }
-            502..=504 => proxy_page(status),
             other => Answer::neutron_error(other, "FakeFault", "The fake cloud was told to say so."),
         }
     }

@@ -3,6 +3,7 @@
 use crate::{
     Call, Service,
     call::{Answer, Headers},
+    octavia,
     pipeline::{Cloud, Fate},
 };
 use http_body_util::{BodyExt, Full};
@@ -94,7 +95,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
     let path = head.uri.path().trim_start_matches('/');
-    let Some(path) = path.strip_prefix(service.version()) else { return Ok(response(versions(service, &cloud))) };
+    let Some(path) = service.below_version(path) else { return Ok(response(versions(service, &cloud))) };
     let decoded = percent_encoding::percent_decode_str(path.trim_matches('/')).decode_utf8_lossy();
     let call = Call {
         number: 0,
@@ -126,6 +127,9 @@ fn read_headers(headers: &HeaderMap) -> Headers {
 /// What a service says about itself at its root.
 fn versions(service: Service, cloud: &Cloud) -> Answer {
     let url = &cloud.urls[service as usize];
+    if service == Service::LoadBalancer {
+        return Answer::json(200, &octavia::versions(url));
+    }
     let link = serde_json::json!({ "rel": "self", "href": format!("{url}/") });
     let version = serde_json::json!({ "id": service.version(), "status": "CURRENT", "links": [link] });
     Answer::json(200, &serde_json::json!({ "versions": [version] }))

@@ -1,8 +1,9 @@
 //! Reading answers: the value inside its envelope, or the service's own description of a failure.
 
 use crate::{
-    endpoint::Call,
+    endpoint::{Call, Service},
     error::{Details, Error, Kind},
+    octavia,
 };
 use reqwest::{StatusCode, header::HeaderMap};
 use serde::{
@@ -119,6 +120,8 @@ enum Fault {
     Keystone { error: KeystoneError },
     /// Services built on WSME, as Octavia.
     Wsme { faultstring: String },
+    /// Octavia's web framework: unknown paths, and what fails before the resource is asked.
+    Pecan { title: String, description: String },
 }
 
 /// Neutron's own errors have a type; those of its web framework are sometimes only text.
@@ -147,15 +150,25 @@ pub(crate) fn failure(call: &Call, status: StatusCode, headers: &HeaderMap, body
         Some(Fault::Neutron { error: NeutronError::Text(message) }) => (None, message),
         Some(Fault::Keystone { error }) => (None, error.message),
         Some(Fault::Wsme { faultstring }) => (None, faultstring),
+        Some(Fault::Pecan { title, description }) if description.is_empty() => (None, title),
+        Some(Fault::Pecan { description, .. }) => (None, description),
         None => (None, excerpt(body)),
     };
-    let kind = kind(status, neutron_type.as_deref(), known);
+    let of_octavia = call.service == Service::LOAD_BALANCER;
+    let octavia_fault = octavia::Fault::of(status, &message).filter(|_| known && of_octavia);
+    // Octavia answers 404 for paths that it doesn't know as well; what isn't there is named.
+    let known = known && (!of_octavia || octavia_fault.is_some());
+    let kind = octavia_fault.map_or_else(|| kind(status, neutron_type.as_deref(), known), octavia::Fault::kind);
     let mut details = Details::new(kind, call.method.clone(), call.display_path(), message);
     details.status = Some(status.as_u16());
     details.neutron_type = neutron_type;
+    details.octavia_fault = octavia_fault;
     details.request_id = request_id(headers);
     details.retry_after = retry_after(headers, jiff::Timestamp::now());
-    details.outcome_unknown = call.has_effect() && status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+    details.outcome_unknown = call.has_effect()
+        && status.is_server_error()
+        && status != StatusCode::NOT_IMPLEMENTED
+        && !octavia_fault.is_some_and(octavia::Fault::nothing_was_done);
     details.into()
 }
 
@@ -214,7 +227,7 @@ fn excerpt(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Endpoint, endpoint::Service};
+    use crate::{Endpoint, octavia::Fault as OctaviaFault};
     use reqwest::Method;
 
     fn call(method: Method) -> Call {
@@ -254,12 +267,82 @@ mod tests {
             r#"{"NeutronError": "why"}"#,
             r#"{"error": {"code": 404, "title": "Not Found", "message": "why"}}"#,
             r#"{"faultcode": "Client", "faultstring": "why", "debuginfo": null}"#,
+            r#"{"code": 404, "title": "Bad Request", "description": "why"}"#,
         ] {
             let error = of(404, body);
             assert_eq!((error.kind(), error.message()), (Kind::NotFound, "why"), "{body}");
         }
         let redirect = of(302, "");
         assert_eq!((redirect.kind(), redirect.message()), (Kind::Malformed, "(no text)"));
+    }
+
+    #[test]
+    fn octavias_words_decide_before_the_status() {
+        let of = |status: u16, words: &str| {
+            let call = Endpoint::<()>::new(Service::LOAD_BALANCER, Method::POST, &["lbaas", "loadbalancers"]).call;
+            let body =
+                serde_json::json!({ "faultcode": "Client", "faultstring": words, "debuginfo": null }).to_string();
+            let error = failure(&call, StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes());
+            assert_eq!(error.message(), words);
+            (error.kind(), error.octavia_fault(), error.outcome_unknown())
+        };
+        for (status, words, kind, fault) in [
+            (409, "Load Balancer 7 is immutable and cannot be updated.", Kind::Immutable, OctaviaFault::Immutable),
+            (409, "Invalid state PENDING_UPDATE of loadbalancer resource 7", Kind::Immutable, OctaviaFault::Immutable),
+            (
+                409,
+                "Another Listener on this Load Balancer is already using protocol TCP and protocol_port 80",
+                Kind::Conflict,
+                OctaviaFault::DuplicateListener,
+            ),
+            (
+                409,
+                "The VIP IP address is already in use: IP address 10.0.0.1 already allocated in subnet 7",
+                Kind::Conflict,
+                OctaviaFault::AddressInUse,
+            ),
+            (
+                409,
+                "The VIP IP address is already in use: No more IP addresses available on network 7.",
+                Kind::AddressesExhausted,
+                OctaviaFault::NoAddress,
+            ),
+            (
+                409,
+                "The VIP IP address is already in use: Quota exceeded for resources: ['port'].",
+                Kind::OverQuota,
+                OctaviaFault::Quota,
+            ),
+            (403, "Quota has been met for resources: Load Balancer", Kind::OverQuota, OctaviaFault::Quota),
+            (
+                501,
+                "Provider 'ovn' does not support a requested option: OVN provider does not support HTTP protocol",
+                Kind::Unsupported,
+                OctaviaFault::Unsupported,
+            ),
+            (501, "Provider 'x' was not found.", Kind::BadRequest, OctaviaFault::NoProvider),
+            (400, "Provider 'x' is not enabled.", Kind::BadRequest, OctaviaFault::NoProvider),
+            (404, "Load Balancer 7 not found.", Kind::NotFound, OctaviaFault::NotFound),
+            (
+                500,
+                "Provider 'ovn' reports error: IP address 192.0.2.1 is not a valid IP for the specified subnet.",
+                Kind::BadRequest,
+                OctaviaFault::InvalidAddress,
+            ),
+            (400, "Subnet 7 not found.", Kind::BadRequest, OctaviaFault::NoSuchReference),
+            (503, "Project busy.  Unable to lock the project.", Kind::Unavailable, OctaviaFault::ProjectBusy),
+        ] {
+            assert_eq!(of(status, words), (kind, Some(fault), false), "{status} {words}");
+        }
+        for (status, words, kind, unknown) in [
+            (403, "Policy does not allow this request to be performed.", Kind::Forbidden, false),
+            (404, "Not Found", Kind::Malformed, false),
+            (400, "Validation failure: x", Kind::BadRequest, false),
+            (409, "Already an entity with that specified id.", Kind::Conflict, false),
+            (500, "Provider 'ovn' reports error: x", Kind::Server, true),
+        ] {
+            assert_eq!(of(status, words), (kind, None, unknown), "{status} {words}");
+        }
     }
 
     #[test]

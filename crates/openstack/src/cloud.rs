@@ -1,12 +1,13 @@
 //! The handle on a cloud.
 
 use crate::{
-    CloudConfig, Endpoint, Error, Metrics, Neutron, Settings,
+    CloudConfig, Endpoint, Error, Metrics, Neutron, Octavia, Settings,
     auth::Auth,
     endpoint::Service,
     error::{Details, Kind},
     limit::Limiter,
     neutron::ProjectId,
+    octavia::Fault,
     page,
 };
 use futures::{Stream, TryStreamExt, stream};
@@ -68,6 +69,12 @@ impl Cloud {
         Neutron::new(self.clone())
     }
 
+    /// The calls of Octavia.
+    #[must_use]
+    pub fn octavia(&self) -> Octavia {
+        Octavia::new(self.clone())
+    }
+
     /// The project that the credentials are for.
     ///
     /// # Errors
@@ -120,7 +127,7 @@ impl Cloud {
                 let Some(query) = queries.next() else { return Ok(None) };
                 call.query = query;
                 match cloud.execute(&call).await {
-                    Err(error) if error.is_not_found() && queries.step_back(&call) => {}
+                    Err(error) if may_lack_its_marker(&error) && queries.step_back(&call) => {}
                     answer => break answer?,
                 }
             };
@@ -142,6 +149,11 @@ impl Cloud {
         let new = || Limiter::new(service.catalogue_type, self.0.settings.max_in_flight, self.0.metrics.clone());
         Arc::clone(limits.entry(service).or_insert_with(new))
     }
+}
+
+/// Whether the object that marks a page may be gone: Neutron answers that it isn't found, Octavia that the marker isn't valid.
+fn may_lack_its_marker(error: &Error) -> bool {
+    error.is_not_found() || error.octavia_fault() == Some(Fault::MarkerGone)
 }
 
 /// Redirects are not followed: they would turn a POST into a GET and could carry the token elsewhere.

@@ -10,7 +10,8 @@ use std::{collections::BTreeMap, marker::PhantomData};
 pub struct Service {
     /// Type in Keystone's catalogue (OpenStack service types authority).
     pub catalogue_type: &'static str,
-    /// The path that all of its resources are below. The catalogue's URL may already end with it.
+    /// The path that all of its resources are below. The catalogue's URL may already end with it, or with another spelling of it (`v2`,
+    /// `v2.0`).
     pub root: &'static str,
 }
 
@@ -19,6 +20,8 @@ impl Service {
     pub const IDENTITY: Self = Self { catalogue_type: "identity", root: "v3" };
     /// Neutron.
     pub const NETWORK: Self = Self { catalogue_type: "network", root: "v2.0" };
+    /// Octavia.
+    pub const LOAD_BALANCER: Self = Self { catalogue_type: "load-balancer", root: "v2" };
 }
 
 /// When a request may be sent again although an earlier attempt may have been carried out.
@@ -64,6 +67,8 @@ pub(crate) struct Call {
     pub items: usize,
     /// Whose turn it is first where requests wait.
     pub priority: Priority,
+    /// Whether the path is below the service's root. Only the list of its versions isn't.
+    pub versioned: bool,
     /// Whether the request carries the token. Only the login doesn't.
     pub with_token: bool,
 }
@@ -89,6 +94,7 @@ impl<A> Endpoint<A> {
             repeat,
             items: 1,
             priority: Priority::default(),
+            versioned: true,
             with_token: true,
         };
         Self { call, answer: PhantomData }
@@ -144,6 +150,12 @@ impl<A> Endpoint<A> {
         self
     }
 
+    /// The path is below the service's endpoint itself, beside all versions of its API.
+    pub(crate) fn unversioned(mut self) -> Self {
+        self.call.versioned = false;
+        self
+    }
+
     /// Sends the request without a token.
     pub(crate) fn without_token(mut self) -> Self {
         self.call.with_token = false;
@@ -154,7 +166,9 @@ impl<A> Endpoint<A> {
 impl Call {
     /// The path below the service's endpoint, as errors and logs show it.
     pub fn display_path(&self) -> String {
-        format!("/{}/{}", self.service.root, self.path.join("/"))
+        let root = self.versioned.then_some(self.service.root);
+        let parts: Vec<&str> = root.into_iter().chain(self.path.iter().map(String::as_str)).collect();
+        format!("/{}", parts.join("/"))
     }
 
     /// Whether carrying it out changes anything. A POST that may always be repeated (a login) doesn't.

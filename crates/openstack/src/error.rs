@@ -1,5 +1,6 @@
 //! What can go wrong with a request, so that callers decide by kind and never by text.
 
+use crate::octavia::Fault;
 use kuryr_core::error::Class;
 use reqwest::Method;
 use std::{fmt, sync::Arc, time::Duration};
@@ -11,7 +12,9 @@ pub enum Kind {
     NotFound,
     /// 409 or 412: the object is in use, or changed at the same time. [`Error::neutron_type`] says which conflict.
     Conflict,
-    /// The project's quota is used up (Neutron's `OverQuota`).
+    /// 409 of Octavia: the load balancer isn't `ACTIVE`, so nothing of it can be changed now.
+    Immutable,
+    /// The project's quota is used up (Neutron's `OverQuota`, Octavia's `QuotaException`).
     OverQuota,
     /// The subnets, or the subnet pool, have no free address left (`IpAddressGenerationFailure` and its kin).
     AddressesExhausted,
@@ -22,6 +25,8 @@ pub enum Kind {
     Forbidden,
     /// Any other 4xx: the request itself is wrong.
     BadRequest,
+    /// 501 of Octavia: the provider can't do what was asked for.
+    Unsupported,
     /// 429: too many requests. Not carried out.
     TooManyRequests,
     /// 503: the service can't answer now.
@@ -53,11 +58,13 @@ impl Kind {
         match self {
             Self::NotFound => "NotFound",
             Self::Conflict => "Conflict",
+            Self::Immutable => "Immutable",
             Self::OverQuota => "OverQuota",
             Self::AddressesExhausted => "AddressesExhausted",
             Self::Unauthorized => "Unauthorized",
             Self::Forbidden => "Forbidden",
             Self::BadRequest => "BadRequest",
+            Self::Unsupported => "Unsupported",
             Self::TooManyRequests => "TooManyRequests",
             Self::Unavailable => "Unavailable",
             Self::Server => "Server",
@@ -88,6 +95,7 @@ pub(crate) struct Details {
     pub path: String,
     pub status: Option<u16>,
     pub neutron_type: Option<String>,
+    pub octavia_fault: Option<Fault>,
     pub message: String,
     pub request_id: Option<String>,
     pub retry_after: Option<Duration>,
@@ -105,6 +113,7 @@ impl Details {
             path: path.into(),
             status: None,
             neutron_type: None,
+            octavia_fault: None,
             message: message.into(),
             request_id: None,
             retry_after: None,
@@ -152,9 +161,9 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self.kind() {
-            Kind::BadRequest => Class::Rejected,
+            Kind::BadRequest | Kind::Unsupported => Class::Rejected,
             Kind::OverQuota | Kind::AddressesExhausted => Class::Quota,
-            Kind::NotFound | Kind::Conflict => Class::Conflict,
+            Kind::NotFound | Kind::Conflict | Kind::Immutable => Class::Conflict,
             Kind::Unauthorized
             | Kind::Forbidden
             | Kind::TooManyRequests
@@ -196,6 +205,12 @@ impl Error {
     #[must_use]
     pub fn neutron_type(&self) -> Option<&str> {
         self.0.neutron_type.as_deref()
+    }
+
+    /// What Octavia objects to, where it is something that can be told from its words.
+    #[must_use]
+    pub fn octavia_fault(&self) -> Option<Fault> {
+        self.0.octavia_fault
     }
 
     /// What the service, or the HTTP client, says about it.

@@ -223,10 +223,13 @@ fn url(base: Url, call: &Call) -> Result<Url, Error> {
         return Err(unsendable(call, "an identifier in the path is empty or only dots"));
     }
     let mut url = base;
-    url.path_segments_mut()
-        .map_err(|()| unsendable(call, "the service's URL can't have a path"))?
-        .pop_if_empty()
-        .extend(&call.path);
+    let mut parts = url.path_segments_mut().map_err(|()| unsendable(call, "the service's URL can't have a path"))?;
+    parts.pop_if_empty().extend(&call.path);
+    if call.path.is_empty() {
+        // Some servers redirect from the root without a slash, and no redirect is followed.
+        parts.push("");
+    }
+    drop(parts);
     if !call.query.is_empty() {
         url.query_pairs_mut().extend_pairs(&call.query);
     }
@@ -293,5 +296,6 @@ mod tests {
         };
         assert_eq!(parts(&["ports", "a b/c"]).unwrap(), "http://h:9696/net/v2.0/ports/a%20b%2Fc");
         assert_eq!(parts(&["ports", ""]).unwrap_err().kind(), Kind::BadRequest);
+        assert_eq!(parts(&[]).unwrap(), "http://h:9696/net/v2.0/");
     }
 }

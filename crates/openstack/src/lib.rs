@@ -1,8 +1,8 @@
-//! A typed client for Keystone and Neutron.
+//! A typed client for Keystone, Neutron and Octavia.
 //!
 //! * [`CloudConfig`] reads `clouds.yaml` as every OpenStack client does.
 //! * [`Cloud`] logs in and holds the one token that all requests share. It is cheap to clone.
-//! * [`Neutron`] has one method per call; each builds an [`Endpoint`], a value that says everything about the request,
+//! * [`Neutron`] and [`Octavia`] have one method per call; each builds an [`Endpoint`], a value that says everything about the request,
 //!   and hands it to the one place that executes requests: token, adaptive limit of requests in flight, timeout, retry,
 //!   metrics and a tracing span with the request id.
 //! * [`Error`] says what kind of failure it is, whether the request [may have been carried
@@ -36,9 +36,12 @@ mod execute;
 mod limit;
 mod metrics;
 pub mod neutron;
+pub mod octavia;
 mod page;
+mod resource;
 mod retry;
 mod settings;
+mod value;
 
 pub use cloud::Cloud;
 pub use config::{CloudConfig, ConfigError};
@@ -47,5 +50,6 @@ pub use error::{Error, Found, Kind};
 pub use limit::Priority;
 pub use metrics::Metrics;
 pub use neutron::Neutron;
+pub use octavia::Octavia;
 pub use reqwest::Method;
 pub use settings::{Fence, Settings};

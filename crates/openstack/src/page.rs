@@ -1,8 +1,8 @@
 //! Lists: pages, and queries that are too long for one request.
 //!
 //! A page is asked for by the id of the last object before it, its marker. When that object is deleted in the meantime, Neutron
-//! answers 404 although nothing is wrong with the rest of the list. The marker is then an earlier object of the same page: the
-//! order is that of the ids, so that whatever was there all the time is still found, and what comes twice is left out.
+//! answers 404, Octavia 400, although nothing is wrong with the rest of the list. The marker is then an earlier object of the same page:
+//! the order is always the same (Neutron's that of the ids, Octavia's that of their creation), so that whatever was there all the time is still found, and what comes twice is left out.
 
 use crate::{
     endpoint::Call,
@@ -92,7 +92,9 @@ impl Queries {
         }
         let mut query: Query =
             call.query.iter().filter(|(key, _)| *key != "marker" && *key != "limit").cloned().collect();
-        query.extend(parameter("limit").map(|limit| ("limit", limit)));
+        // Octavia writes `limit=None` where it has none.
+        let limit = parameter("limit").filter(|limit| limit.parse::<u64>().is_ok());
+        query.extend(limit.map(|limit| ("limit", limit)));
         query.push(("marker", marker));
         self.waiting.push_front(query);
         self.seen.extend(ids.iter().cloned());

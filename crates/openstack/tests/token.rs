@@ -112,7 +112,7 @@ async fn a_token_is_renewed_before_its_end_and_nobody_waits_for_it() {
 #[tokio::test]
 async fn a_valid_token_works_while_keystone_is_down() {
     let stub = Stub { server: wiremock::MockServer::start().await, logins: Arc::default() };
-    let keystone = Keystone { logins: Arc::clone(&stub.logins), neutron: stub.server.uri(), life: 200 };
+    let keystone = Keystone { logins: Arc::clone(&stub.logins), services: stub.server.uri(), life: 200 };
     let login = || Mock::given(method("POST")).and(path("/v3/auth/tokens"));
     login().respond_with(keystone).up_to_n_times(1).mount(&stub.server).await;
     login().respond_with(ResponseTemplate::new(503)).mount(&stub.server).await;
@@ -134,7 +134,7 @@ async fn the_catalogue_is_read_anew_with_each_login() {
     let login = || Mock::given(method("POST")).and(path("/v3/auth/tokens"));
     for (neutron, times) in [("/old", 1), ("/new/v2.0/", u64::MAX)] {
         let neutron = format!("{}{neutron}", stub.server.uri());
-        let keystone = Keystone { logins: Arc::clone(&stub.logins), neutron, life: 3600 };
+        let keystone = Keystone { logins: Arc::clone(&stub.logins), services: neutron, life: 3600 };
         login().respond_with(keystone).up_to_n_times(times).mount(&stub.server).await;
     }
     let gone = Gate { first: Arc::new(AtomicUsize::new(2)) };
@@ -147,7 +147,7 @@ async fn the_catalogue_is_read_anew_with_each_login() {
 #[tokio::test]
 async fn a_keystone_that_fails_for_a_moment_is_asked_again() {
     let stub = Stub { server: wiremock::MockServer::start().await, logins: Arc::default() };
-    let keystone = Keystone { logins: Arc::clone(&stub.logins), neutron: stub.server.uri(), life: 3600 };
+    let keystone = Keystone { logins: Arc::clone(&stub.logins), services: stub.server.uri(), life: 3600 };
     let login = || Mock::given(method("POST")).and(path("/v3/auth/tokens"));
     let failing = InTurn::new([ResponseTemplate::new(503), ResponseTemplate::new(500)]);
     login().respond_with(failing).up_to_n_times(2).mount(&stub.server).await;

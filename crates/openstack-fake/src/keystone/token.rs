@@ -14,6 +14,14 @@ pub(crate) struct Caller {
     pub credential: Option<String>,
 }
 
+impl Caller {
+    /// Another service of the cloud, at work for a project.
+    pub fn of_the_cloud(project: &Arc<str>) -> Self {
+        let (user_id, credential) = (String::new(), None);
+        Self { user_id, project: Arc::clone(project), admin: true, service: true, credential }
+    }
+}
+
 /// A token that was just issued.
 pub(super) struct Issued {
     pub token: String,

@@ -47,6 +47,7 @@ pub(super) fn usual(operation: Operation) -> Need {
         Operation::CreatePorts { items, bound: false } => Need::new(0.150 * many(items), 1.5),
         Operation::UpdatePort => Need::new(0.145, 1.2),
         Operation::DeletePort => Need::new(0.115, 1.2),
+        Operation::CreateLoadBalancer => Need::new(0.280, 1.2),
         Operation::Write { items } => Need::new(0.070 * many(items), 1.2),
         Operation::Read => Need::new(0.020, 1.0),
     }

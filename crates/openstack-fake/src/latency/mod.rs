@@ -42,6 +42,8 @@ enum Operation {
     },
     UpdatePort,
     DeletePort,
+    /// Creation of a load balancer: Octavia lets Neutron make a port in it.
+    CreateLoadBalancer,
     /// Any other change, by object.
     Write {
         items: usize,
@@ -55,6 +57,9 @@ impl Operation {
         match (call.service, &call.method) {
             (Service::Identity, _) => Self::Login,
             (_, &Method::GET) => Self::Read,
+            (Service::LoadBalancer, &Method::POST) if resource == "loadbalancers" => Self::CreateLoadBalancer,
+            // Whatever is in a batch is written at once.
+            (Service::LoadBalancer, _) => Self::Write { items: 1 },
             (_, &Method::POST) if resource == "ports" => Self::CreatePorts { items, bound: binds(call) },
             (_, &Method::PUT) if resource == "ports" => Self::UpdatePort,
             (_, &Method::DELETE) if resource == "ports" => Self::DeletePort,

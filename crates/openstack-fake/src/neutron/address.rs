@@ -50,6 +50,10 @@ impl Addresses {
         self.taken.insert(address)
     }
 
+    pub fn is_taken(&self, address: IpAddr) -> bool {
+        self.taken.contains(&number(address))
+    }
+
     pub fn give_back(&mut self, address: IpAddr) {
         let address = number(address);
         if self.taken.remove(&address) && self.was_given(address) {

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     UuidOrNull,
     Uuids,
     Mac,
+    /// An IP address, or none.
+    Address,
     FixedIps,
     List,
     OneOf(&'static [&'static str]),
@@ -116,7 +118,13 @@ impl Kind {
             }
             (Self::Any, _) | (Self::Text(_), Value::String(_)) => Ok(()),
             (
-                Self::UuidOrNull | Self::List | Self::Uuids | Self::FixedIps | Self::Mac | Self::OneOf(_),
+                Self::UuidOrNull
+                | Self::List
+                | Self::Uuids
+                | Self::FixedIps
+                | Self::Mac
+                | Self::Address
+                | Self::OneOf(_),
                 Value::Null,
             ) => Ok(()),
             (Self::Text(_), other) => Err(format!("'{}' is not a valid string.", plain(other))),
@@ -135,6 +143,10 @@ impl Kind {
                 Some(Some(_)) => Ok(()),
                 _ => Err(format!("'{}' is not a valid MAC address.", plain(value))),
             },
+            (Self::Address, value) => {
+                let parsed = value.as_str().and_then(|text| text.parse::<std::net::IpAddr>().ok());
+                parsed.map(drop).ok_or_else(|| format!("'{}' is not a valid IP address.", plain(value)))
+            }
             (Self::OneOf(known), value) => match value.as_str().filter(|text| known.contains(text)) {
                 Some(_) => Ok(()),
                 None => Err(format!("{} is not in valid_values.", plain(value))),

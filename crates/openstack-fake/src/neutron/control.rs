@@ -2,8 +2,24 @@
 
 use super::{Neutron, Object, port::Port, port::PortView};
 use crate::uuid::Uuid;
+use std::{net::IpAddr, sync::Arc};
 
 impl Neutron {
+    /// Network and project of the port with this address of a subnet.
+    pub fn port_with(&self, subnet: Uuid, address: IpAddr) -> Option<(Uuid, Arc<str>)> {
+        let network = self.subnets.get(&subnet).filter(|subnet| subnet.addresses.is_taken(address))?.network;
+        let mut ports = self.ports.of_network(network).filter_map(|id| self.ports.get(id));
+        let port = ports.find(|port| port.fixed_ips.iter().any(|fixed| fixed.address == address))?;
+        Some((network, Arc::clone(&port.meta().project)))
+    }
+
+    /// A port of this device.
+    pub fn port_of_device(&self, device: &str) -> Option<Uuid> {
+        let filter = [device.to_owned()];
+        let mut found = self.ports.candidates(|name| (name == "device_id").then_some(&filter[..]), None);
+        found.next().map(|port| port.meta().id)
+    }
+
     pub fn port_views(&self) -> Vec<PortView> {
         self.ports.values().map(Port::view).collect()
     }

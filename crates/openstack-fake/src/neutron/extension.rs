@@ -3,7 +3,7 @@
 use crate::call::Answer;
 use serde_json::{Value, json};
 
-const ALIASES: [&str; 28] = [
+const ALIASES: [&str; 29] = [
     "allowed-address-pairs",
     "binding",
     "binding-extended",
@@ -22,6 +22,7 @@ const ALIASES: [&str; 28] = [
     "quotas",
     "quota_details",
     "revision-if-match",
+    "router",
     "security-group",
     "security-groups-normalized-cidr",
     "service-type",

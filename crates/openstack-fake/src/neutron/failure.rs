@@ -43,8 +43,7 @@ impl Failure {
     }
 
     pub fn not_found(names: Names, id: &str) -> Self {
-        let message = if names.does_not_exist { "does not exist" } else { "could not be found." };
-        Self::new(404, names.not_found, format!("{} {id} {message}", names.title))
+        Self::new(404, names.not_found, format!("{} {id} {}", names.title, names.missing))
     }
 
     pub fn no_such_path() -> Self {

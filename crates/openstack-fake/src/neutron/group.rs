@@ -40,7 +40,7 @@ impl Object for SecurityGroup {
         quota: "security_group",
         title: "Security group",
         not_found: "SecurityGroupNotFound",
-        does_not_exist: true,
+        missing: "does not exist",
     };
     const FIELDS: &'static [&'static str] = &["stateful", "shared", "security_group_rules"];
 

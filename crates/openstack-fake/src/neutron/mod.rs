@@ -7,6 +7,7 @@ mod body;
 mod control;
 mod extension;
 mod failure;
+mod floating_ip;
 mod group;
 mod group_attributes;
 mod list;
@@ -18,9 +19,13 @@ mod port_addresses;
 mod port_attributes;
 mod port_store;
 mod quota;
+mod router;
+mod router_interface;
 mod rule;
 mod subnet;
 mod tag;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     Config,
@@ -30,6 +35,7 @@ use crate::{
 };
 use body::Body;
 use failure::{Failure, Outcome};
+use hyper::Method;
 use list::Query;
 use object::Object;
 use serde_json::{Map, Value};
@@ -48,6 +54,8 @@ pub(crate) struct Neutron {
     pools: BTreeMap<Uuid, pool::SubnetPool>,
     groups: BTreeMap<Uuid, group::SecurityGroup>,
     ports: port_store::Ports,
+    routers: BTreeMap<Uuid, router::Router>,
+    floating_ips: BTreeMap<Uuid, floating_ip::FloatingIp>,
     quotas: HashMap<String, BTreeMap<String, i64>>,
 }
 
@@ -83,6 +91,8 @@ impl Neutron {
             pools: BTreeMap::new(),
             groups: BTreeMap::new(),
             ports: port_store::Ports::default(),
+            routers: BTreeMap::new(),
+            floating_ips: BTreeMap::new(),
             quotas: HashMap::new(),
         }
     }
@@ -102,6 +112,14 @@ impl Neutron {
             ["security-groups", rest @ ..] => self.resource::<group::SecurityGroup>(request, rest),
             ["security-group-rules", rest @ ..] => self.resource::<rule::Rule>(request, rest),
             ["ports", rest @ ..] => self.resource::<port::Port>(request, rest),
+            ["routers", id, action] if request.call.method == Method::PUT && action.ends_with("_router_interface") => {
+                self.router_interface(request, id, action)
+            }
+            ["routers", rest @ ..] => self.resource::<router::Router>(request, rest),
+            ["floatingips", rest @ ..] => {
+                self.settle_floating_ips();
+                self.resource::<floating_ip::FloatingIp>(request, rest)
+            }
             ["quotas", rest @ ..] => self.quota(request, rest),
             ["extensions"] => Ok(extension::list()),
             _ => Err(Failure::no_such_path()),
@@ -207,21 +225,44 @@ type Json = Map<String, Value>;
 impl Neutron {
     /// Creates something for a seeded cloud, as its project would.
     pub fn seed(&mut self, project: &Arc<str>, path: &str, body: Value) -> Answer {
-        let caller = Caller {
-            user_id: String::new(),
-            project: Arc::clone(project),
-            admin: true,
-            service: true,
-            credential: None,
-        };
+        self.internal(&Caller::of_the_cloud(project), Method::POST, path, Some(body))
+    }
+
+    /// Carries out a request of another service, which no fault meets and no journal notes. The status and the body.
+    pub fn ask(&mut self, caller: &Caller, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        let answer = self.internal(caller, method, path, body);
+        (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+    }
+
+    /// Makes a port for something of Neutron's own, such as a router.
+    fn own_port(&mut self, project: &Arc<str>, port: Value) -> Result<Uuid, Failure> {
+        let Value::Object(port) = port else { return Err(Failure::no_such_path()) };
+        let caller = Caller::of_the_cloud(project);
         let call = Call {
             number: 0,
             service: crate::Service::Network,
-            method: hyper::Method::POST,
+            method: Method::POST,
+            path: "ports".to_owned(),
+            query: String::new(),
+            body: None,
+        };
+        let request = Request { caller: &caller, call: &call, revision: None, url: String::new() };
+        port::Port::create(self, &request, Body(&port))
+    }
+
+    fn drop_port(&mut self, port: Uuid) {
+        port::Port::remove(self, port);
+    }
+
+    fn internal(&mut self, caller: &Caller, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let call = Call {
+            number: 0,
+            service: crate::Service::Network,
+            method,
             path: path.to_owned(),
             query: String::new(),
-            body: Some(Arc::new(body)),
+            body: body.map(Arc::new),
         };
-        self.handle(&caller, &call, &Headers::default(), "")
+        self.handle(caller, &call, &Headers::default(), "")
     }
 }

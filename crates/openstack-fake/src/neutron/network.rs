@@ -44,7 +44,7 @@ impl Object for Network {
         quota: "network",
         title: "Network",
         not_found: "NetworkNotFound",
-        does_not_exist: false,
+        missing: "could not be found.",
     };
     const FIELDS: &'static [&'static str] = &[
         "admin_state_up",

@@ -18,8 +18,8 @@ pub(super) struct Names {
     pub title: &'static str,
     /// Type of the error that says that there is no such object.
     pub not_found: &'static str,
-    /// Neutron has two ways to say that.
-    pub does_not_exist: bool,
+    /// How Neutron says that of this kind.
+    pub missing: &'static str,
 }
 
 /// A kind of object.
@@ -30,6 +30,8 @@ pub(super) trait Object: Sized {
     /// Whether the role `service` lets one see and change the objects of other projects.
     const SERVICES_SEE: bool = false;
     const SERVICES_CHANGE: bool = false;
+    /// Whether objects of the kind have a name.
+    const HAS_NAME: bool = true;
 
     fn meta(&self) -> &Meta;
 
@@ -153,7 +155,8 @@ pub(super) fn field<O: Object>(object: &O, name: &str) -> Value {
 /// The object as JSON: the fields that are asked for, or all.
 pub(super) fn json<O: Object>(object: &O, fields: &[String]) -> Value {
     let wanted = |name: &&&str| fields.is_empty() || fields.iter().any(|field| field == **name);
-    let all = META_FIELDS.iter().chain(O::FIELDS).filter(wanted);
+    let has = |name: &&&str| O::HAS_NAME || **name != "name";
+    let all = META_FIELDS.iter().chain(O::FIELDS).filter(has).filter(wanted);
     Value::Object(all.map(|name| ((*name).to_owned(), field(object, name))).collect::<Map<_, _>>())
 }
 

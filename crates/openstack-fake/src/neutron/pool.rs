@@ -40,7 +40,7 @@ impl Object for SubnetPool {
         quota: "subnetpool",
         title: "Subnet pool",
         not_found: "SubnetPoolNotFound",
-        does_not_exist: false,
+        missing: "could not be found.",
     };
     const FIELDS: &'static [&'static str] = &[
         "prefixes",

@@ -4,10 +4,12 @@ use super::{
     Failure, Neutron, Outcome, Request,
     attribute::{check_change, check_new, parse_mac},
     body::Body,
+    floating_ip,
     list::Query,
     network::Network,
     object::{Meta, Names, Object},
     port_attributes::{ATTRIBUTES, FIELDS, FixedIp, wanted},
+    router,
 };
 use crate::uuid::Uuid;
 use serde_json::{Value, json};
@@ -21,7 +23,7 @@ pub(super) struct Port {
     pub fixed_ips: Vec<FixedIp>,
     pub groups: Vec<Uuid>,
     pub device_id: Box<str>,
-    device_owner: Box<str>,
+    pub device_owner: Box<str>,
     host: Box<str>,
     pub binding: Binding,
     pub active: bool,
@@ -100,6 +102,11 @@ impl Port {
         }
     }
 
+    /// The subnets that it has addresses of.
+    pub fn subnets(&self) -> impl Iterator<Item = Uuid> {
+        self.fixed_ips.iter().map(|fixed| fixed.subnet)
+    }
+
     /// Notes a change from outside.
     pub fn touch(&mut self) {
         self.meta.touch();
@@ -132,7 +139,7 @@ impl Object for Port {
         quota: "port",
         title: "Port",
         not_found: "PortNotFound",
-        does_not_exist: false,
+        missing: "could not be found.",
     };
     const FIELDS: &'static [&'static str] = &FIELDS;
     const SERVICES_SEE: bool = true;
@@ -273,10 +280,8 @@ impl Object for Port {
 
     fn delete(neutron: &mut Neutron, _: &Request<'_>, id: Uuid) -> Result<(), Failure> {
         let owner = neutron.ports.get(id).map(|port| port.device_owner.clone()).unwrap_or_default();
-        if &*owner == "network:router_interface" {
-            let message = format!(
-                "Port {id} cannot be deleted directly via the port API: has device owner network:router_interface."
-            );
+        if [router::INTERFACE, router::GATEWAY, floating_ip::OWNER].contains(&&*owner) {
+            let message = format!("Port {id} cannot be deleted directly via the port API: has device owner {owner}.");
             return Err(Failure::conflict("ServicePortInUse", message));
         }
         Self::remove(neutron, id);
@@ -286,6 +291,7 @@ impl Object for Port {
     fn remove(neutron: &mut Neutron, id: Uuid) {
         if let Some(port) = neutron.ports.remove(id) {
             neutron.give_back(&port.fixed_ips);
+            neutron.dissociate(id);
         }
     }
 }

@@ -3,11 +3,13 @@
 use super::{
     Failure, Neutron, Object, Outcome, Request,
     body::{Body, as_number},
+    floating_ip::FloatingIp,
     group::SecurityGroup,
     network::Network,
     object::Names,
     pool::SubnetPool,
     port::Port,
+    router::Router,
     rule::Rule,
     subnet::Subnet,
 };
@@ -26,9 +28,9 @@ const KINDS: [(&str, Count); 11] = [
     (Port::NAMES.quota, Port::count),
     (SecurityGroup::NAMES.quota, SecurityGroup::count),
     (Rule::NAMES.quota, Rule::count),
-    ("router", none),
+    (Router::NAMES.quota, Router::count),
     ("router_route", none),
-    ("floatingip", none),
+    (FloatingIp::NAMES.quota, FloatingIp::count),
     ("rbac_policy", none),
     ("trunk", none),
 ];
@@ -45,7 +47,7 @@ const QUOTA: Names = Names {
     quota: "",
     title: "Quota for project",
     not_found: "TenantQuotaNotFound",
-    does_not_exist: false,
+    missing: "could not be found.",
 };
 
 impl Neutron {

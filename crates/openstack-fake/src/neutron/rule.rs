@@ -136,7 +136,7 @@ impl Object for Rule {
         quota: "security_group_rule",
         title: "Security group rule",
         not_found: "SecurityGroupRuleNotFound",
-        does_not_exist: true,
+        missing: "does not exist",
     };
     const FIELDS: &'static [&'static str] = &[
         "security_group_id",

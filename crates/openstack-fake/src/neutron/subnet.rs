@@ -66,7 +66,7 @@ impl Object for Subnet {
         quota: "subnet",
         title: "Subnet",
         not_found: "SubnetNotFound",
-        does_not_exist: false,
+        missing: "could not be found.",
     };
     const FIELDS: &'static [&'static str] = &[
         "network_id",

@@ -11,8 +11,14 @@ use serde_json::{Value, json};
 /// Longest tag.
 const LONGEST: usize = 255;
 
-const TAGS: Names =
-    Names { one: "tags", many: "tags", quota: "", title: "Tag", not_found: "TagNotFound", does_not_exist: false };
+const TAGS: Names = Names {
+    one: "tags",
+    many: "tags",
+    quota: "",
+    title: "Tag",
+    not_found: "TagNotFound",
+    missing: "could not be found.",
+};
 
 impl Neutron {
     pub(super) fn tags<O: Object>(&mut self, request: &Request<'_>, id: &str, rest: &[&str]) -> Outcome {

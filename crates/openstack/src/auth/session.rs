@@ -46,15 +46,24 @@ impl Session {
                 .endpoint(service, config.region.as_deref(), config.interface)
                 .map_err(|why| Details::new(Kind::NoEndpoint, call.method.clone(), call.display_path(), why))?,
         };
-        Ok(with_root(endpoint, service.root))
+        Ok(if call.versioned { with_root(endpoint, service.root) } else { without_root(endpoint, service.root) })
     }
 }
 
-/// The endpoint with the service's root at its end, once: catalogues have it or not.
-pub(crate) fn with_root(mut endpoint: Url, root: &str) -> Url {
+/// The endpoint with the service's root at its end, once: catalogues have it or not, and spell it in either way.
+pub(crate) fn with_root(endpoint: Url, root: &str) -> Url {
+    let mut endpoint = without_root(endpoint, root);
+    let path = format!("{}/{root}", endpoint.path().trim_end_matches('/'));
+    endpoint.set_path(&path);
+    endpoint
+}
+
+/// The endpoint without the service's root at its end: `v2.0`, or `v2`, whichever of them the root is.
+fn without_root(mut endpoint: Url, root: &str) -> Url {
+    let major = |version: &str| version.strip_suffix(".0").unwrap_or(version).to_owned();
     let path = endpoint.path().trim_end_matches('/');
-    let path = path.strip_suffix(root).filter(|rest| rest.ends_with('/')).unwrap_or(path).trim_end_matches('/');
-    let path = format!("{path}/{root}");
+    let path = path.rsplit_once('/').filter(|(_, last)| major(last) == major(root)).map_or(path, |(rest, _)| rest);
+    let path = path.trim_end_matches('/').to_owned();
     endpoint.set_path(&path);
     endpoint
 }
@@ -98,9 +107,17 @@ mod tests {
             ("https://h/networking/v2.0/", "v2.0", "https://h/networking/v2.0"),
             ("https://h/identity", "v3", "https://h/identity/v3"),
             ("https://h/identity-v3", "v3", "https://h/identity-v3/v3"),
+            ("http://h:9696/v2", "v2.0", "http://h:9696/v2.0"),
+            ("http://h:9876/v2.0", "v2", "http://h:9876/v2"),
+            ("http://h:9876/v2/", "v2", "http://h:9876/v2"),
+            ("https://h/load-balancer", "v2", "https://h/load-balancer/v2"),
+            ("https://h:9876/", "v2", "https://h:9876/v2"),
         ] {
             let endpoint = Url::parse(catalogue).unwrap();
             assert_eq!(with_root(endpoint, root).as_str(), expected, "{catalogue}");
+            let bare = without_root(Url::parse(catalogue).unwrap(), root);
+            assert_eq!(with_root(bare.clone(), root).as_str(), expected, "{catalogue}");
+            assert_eq!(without_root(bare.clone(), root), bare, "{catalogue}");
         }
     }
 

@@ -22,6 +22,6 @@ impl Neutron {
     /// # Errors
     /// When the request fails.
     pub async fn list_extensions(&self) -> Result<Vec<Extension>, Error> {
-        self.list(EXTENSIONS, Vec::new()).await
+        self.api.list(EXTENSIONS, Vec::new()).await
     }
 }

@@ -23,12 +23,6 @@ open_enum! {
     }
 }
 
-impl Default for NetworkStatus {
-    fn default() -> Self {
-        Self::Other(String::new())
-    }
-}
-
 /// A network. What the `fields` of a list request leave out has its default value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default)]
@@ -106,7 +100,7 @@ impl Neutron {
     /// # Errors
     /// Most notable kind: `OverQuota`.
     pub async fn create_network(&self, new: &NewNetwork) -> Result<Network, Error> {
-        self.create(NETWORKS, new).await
+        self.api.create(NETWORKS, new).await
     }
 
     /// Reads a network.
@@ -114,7 +108,7 @@ impl Neutron {
     /// # Errors
     /// `NotFound` when there is no such network.
     pub async fn get_network(&self, id: &NetworkId) -> Result<Network, Error> {
-        self.get(NETWORKS, id.as_str()).await
+        self.api.get(NETWORKS, id.as_str()).await
     }
 
     /// Lists the networks that match, following all pages.
@@ -129,7 +123,7 @@ impl Neutron {
             .any("project_id", &query.project_ids)
             .any("router:external", query.external)
             .paged(query.page_size);
-        self.list(NETWORKS, parameters).await
+        self.api.list(NETWORKS, parameters).await
     }
 
     /// Deletes a network.
@@ -137,6 +131,6 @@ impl Neutron {
     /// # Errors
     /// `Conflict` (`NetworkInUse`) while it has ports, `NotFound` when there was no such network.
     pub async fn delete_network(&self, id: &NetworkId) -> Result<(), Error> {
-        self.delete(NETWORKS, id.as_str()).await
+        self.api.delete(NETWORKS, id.as_str()).await
     }
 }

@@ -29,12 +29,6 @@ open_enum! {
     }
 }
 
-impl Default for PortStatus {
-    fn default() -> Self {
-        Self::Other(String::new())
-    }
-}
-
 open_enum! {
     /// How the port is to be plugged on its host (`binding:vif_type`).
     VifType {
@@ -140,7 +134,7 @@ impl Neutron {
     /// Most notable kinds: `AddressesExhausted`, `OverQuota`, `Conflict` (`IpAddressInUse`, `MacAddressInUse`),
     /// `NotFound` (network, subnet or group), `BadRequest`.
     pub async fn create_port(&self, new: &NewPort) -> Result<Port, Error> {
-        self.create(PORTS, new).await
+        self.api.create(PORTS, new).await
     }
 
     /// Creates all of the ports or none, by one request. The answers are in the order of `new` in the Neutron versions
@@ -149,7 +143,7 @@ impl Neutron {
     /// # Errors
     /// As [`Self::create_port`].
     pub async fn create_ports(&self, new: &[NewPort]) -> Result<Vec<Port>, Error> {
-        self.create_bulk(PORTS, new).await
+        self.api.create_bulk(PORTS, new).await
     }
 
     /// Reads a port.
@@ -157,7 +151,7 @@ impl Neutron {
     /// # Errors
     /// `NotFound` when there is no such port.
     pub async fn get_port(&self, id: &PortId) -> Result<Port, Error> {
-        self.get(PORTS, id.as_str()).await
+        self.api.get(PORTS, id.as_str()).await
     }
 
     /// Lists the ports that match, following all pages.
@@ -165,12 +159,12 @@ impl Neutron {
     /// # Errors
     /// When one of the requests fails.
     pub async fn list_ports(&self, query: &PortQuery) -> Result<Vec<Port>, Error> {
-        self.list(PORTS, query.parameters()).await
+        self.api.list(PORTS, query.parameters()).await
     }
 
     /// Lists the ports that match, a page at a time: for lists that needn't be in memory as a whole.
     pub fn stream_ports(&self, query: &PortQuery) -> impl Stream<Item = Result<Port, Error>> + Send + use<> {
-        self.stream(PORTS, query.parameters())
+        self.api.stream(PORTS, query.parameters())
     }
 
     /// Changes a port. Only what `update` holds is changed; lists are replaced as a whole.
@@ -178,7 +172,7 @@ impl Neutron {
     /// # Errors
     /// `NotFound` when the port, or a group it shall have, doesn't exist.
     pub async fn update_port(&self, id: &PortId, update: &PortUpdate) -> Result<Port, Error> {
-        self.update(PORTS, id.as_str(), update).await
+        self.api.update(PORTS, id.as_str(), update).await
     }
 
     /// Deletes a port.
@@ -186,7 +180,7 @@ impl Neutron {
     /// # Errors
     /// `NotFound` when there was no such port at the first attempt.
     pub async fn delete_port(&self, id: &PortId) -> Result<(), Error> {
-        self.delete(PORTS, id.as_str()).await
+        self.api.delete(PORTS, id.as_str()).await
     }
 }
 

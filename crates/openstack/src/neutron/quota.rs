@@ -39,7 +39,7 @@ impl Neutron {
     /// `Forbidden` for another project than the caller's, unless an administrator asks.
     pub async fn get_quota(&self, project: &ProjectId) -> Result<Quota, Error> {
         let path = [QUOTAS.path, project.as_str(), "details.json"];
-        self.cloud.run(&self.endpoint(QUOTAS, Method::GET, &path).answer_in(QUOTAS.one)).await
+        self.api.cloud.run(&self.api.endpoint(QUOTAS, Method::GET, &path).answer_in(QUOTAS.one)).await
     }
 
     /// Sets limits of a project's quotas; answers all limits. Needs an administrator.
@@ -51,7 +51,7 @@ impl Neutron {
         project: &ProjectId,
         limits: &BTreeMap<String, i64>,
     ) -> Result<BTreeMap<String, i64>, Error> {
-        self.update(QUOTAS, project.as_str(), limits).await
+        self.api.update(QUOTAS, project.as_str(), limits).await
     }
 
     /// Gives a project the default quotas again. Needs an administrator.
@@ -59,7 +59,7 @@ impl Neutron {
     /// # Errors
     /// `Forbidden` for everybody else.
     pub async fn reset_quota(&self, project: &ProjectId) -> Result<(), Error> {
-        self.delete(QUOTAS, project.as_str()).await
+        self.api.delete(QUOTAS, project.as_str()).await
     }
 }
 

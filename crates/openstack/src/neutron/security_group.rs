@@ -82,7 +82,7 @@ impl Neutron {
     /// # Errors
     /// Most notable kind: `OverQuota`.
     pub async fn create_security_group(&self, new: &NewSecurityGroup) -> Result<SecurityGroup, Error> {
-        self.create(SECURITY_GROUPS, new).await
+        self.api.create(SECURITY_GROUPS, new).await
     }
 
     /// Reads a security group with its rules.
@@ -90,7 +90,7 @@ impl Neutron {
     /// # Errors
     /// `NotFound` when there is no such group.
     pub async fn get_security_group(&self, id: &SecurityGroupId) -> Result<SecurityGroup, Error> {
-        self.get(SECURITY_GROUPS, id.as_str()).await
+        self.api.get(SECURITY_GROUPS, id.as_str()).await
     }
 
     /// Lists the security groups that match, with their rules, following all pages.
@@ -104,7 +104,7 @@ impl Neutron {
             .any("description", &query.descriptions)
             .any("project_id", &query.project_ids)
             .paged(query.page_size);
-        self.list(SECURITY_GROUPS, parameters).await
+        self.api.list(SECURITY_GROUPS, parameters).await
     }
 
     /// Changes name or description of a security group.
@@ -116,7 +116,7 @@ impl Neutron {
         id: &SecurityGroupId,
         update: &SecurityGroupUpdate,
     ) -> Result<SecurityGroup, Error> {
-        self.update(SECURITY_GROUPS, id.as_str(), update).await
+        self.api.update(SECURITY_GROUPS, id.as_str(), update).await
     }
 
     /// Deletes a security group and its rules.
@@ -124,6 +124,6 @@ impl Neutron {
     /// # Errors
     /// `Conflict` (`SecurityGroupInUse`) while ports or rules refer to it, `NotFound` when there was no such group.
     pub async fn delete_security_group(&self, id: &SecurityGroupId) -> Result<(), Error> {
-        self.delete(SECURITY_GROUPS, id.as_str()).await
+        self.api.delete(SECURITY_GROUPS, id.as_str()).await
     }
 }

@@ -135,7 +135,7 @@ impl Neutron {
     /// # Errors
     /// `Conflict` (`SecurityGroupRuleExists`) when the group has the same rule already, which is usually as good.
     pub async fn create_security_group_rule(&self, new: &NewSecurityGroupRule) -> Result<SecurityGroupRule, Error> {
-        self.create(RULES, new).await
+        self.api.create(RULES, new).await
     }
 
     /// Creates all of the rules or none, by one request. They must belong to one project.
@@ -146,7 +146,7 @@ impl Neutron {
         &self,
         new: &[NewSecurityGroupRule],
     ) -> Result<Vec<SecurityGroupRule>, Error> {
-        self.create_bulk(RULES, new).await
+        self.api.create_bulk(RULES, new).await
     }
 
     /// Lists the rules that match, following all pages.
@@ -162,7 +162,7 @@ impl Neutron {
             .any("security_group_id", &query.security_group_ids)
             .any("description", &query.descriptions)
             .paged(query.page_size);
-        self.list(RULES, parameters).await
+        self.api.list(RULES, parameters).await
     }
 
     /// Deletes a rule.
@@ -170,6 +170,6 @@ impl Neutron {
     /// # Errors
     /// `NotFound` when there was no such rule.
     pub async fn delete_security_group_rule(&self, id: &SecurityGroupRuleId) -> Result<(), Error> {
-        self.delete(RULES, id.as_str()).await
+        self.api.delete(RULES, id.as_str()).await
     }
 }

@@ -143,7 +143,7 @@ impl Neutron {
     /// Most notable kinds: `BadRequest` (the prefix overlaps another one), `AddressesExhausted` (the pool is used up),
     /// `OverQuota`.
     pub async fn create_subnet(&self, new: &NewSubnet) -> Result<Subnet, Error> {
-        self.create(SUBNETS, new).await
+        self.api.create(SUBNETS, new).await
     }
 
     /// Reads a subnet.
@@ -151,7 +151,7 @@ impl Neutron {
     /// # Errors
     /// `NotFound` when there is no such subnet.
     pub async fn get_subnet(&self, id: &SubnetId) -> Result<Subnet, Error> {
-        self.get(SUBNETS, id.as_str()).await
+        self.api.get(SUBNETS, id.as_str()).await
     }
 
     /// Lists the subnets that match, following all pages.
@@ -166,7 +166,7 @@ impl Neutron {
             .any("network_id", &query.network_ids)
             .any("project_id", &query.project_ids)
             .paged(query.page_size);
-        self.list(SUBNETS, parameters).await
+        self.api.list(SUBNETS, parameters).await
     }
 
     /// Deletes a subnet.
@@ -174,6 +174,6 @@ impl Neutron {
     /// # Errors
     /// `Conflict` (`SubnetInUse`) while ports have addresses of it, `NotFound` when there was no such subnet.
     pub async fn delete_subnet(&self, id: &SubnetId) -> Result<(), Error> {
-        self.delete(SUBNETS, id.as_str()).await
+        self.api.delete(SUBNETS, id.as_str()).await
     }
 }

@@ -71,7 +71,7 @@ impl Neutron {
     /// # Errors
     /// `NotFound` when there is no such pool.
     pub async fn get_subnet_pool(&self, id: &SubnetPoolId) -> Result<SubnetPool, Error> {
-        self.get(SUBNET_POOLS, id.as_str()).await
+        self.api.get(SUBNET_POOLS, id.as_str()).await
     }
 
     /// Lists the subnet pools that match, following all pages.
@@ -80,6 +80,6 @@ impl Neutron {
     /// When one of the requests fails.
     pub async fn list_subnet_pools(&self, query: &SubnetPoolQuery) -> Result<Vec<SubnetPool>, Error> {
         let parameters = Filters::default().any("id", &query.ids).any("name", &query.names).paged(query.page_size);
-        self.list(SUBNET_POOLS, parameters).await
+        self.api.list(SUBNET_POOLS, parameters).await
     }
 }

@@ -1,7 +1,7 @@
 //! Tags. They are for operators: most clouds don't take them in the creating request, so Kuryr never finds its own
 //! objects by them.
 
-use super::{NetworkId, Neutron, PortId, Resource, SecurityGroupId, SubnetId};
+use super::{FloatingIpId, NetworkId, Neutron, PortId, Resource, SecurityGroupId, SubnetId};
 use crate::Error;
 use reqwest::Method;
 
@@ -16,6 +16,8 @@ pub enum Taggable {
     Port(PortId),
     /// A security group.
     SecurityGroup(SecurityGroupId),
+    /// A floating IP.
+    FloatingIp(FloatingIpId),
 }
 
 impl Taggable {
@@ -25,6 +27,7 @@ impl Taggable {
             Self::Subnet(id) => ("subnets", id.as_str()),
             Self::Port(id) => ("ports", id.as_str()),
             Self::SecurityGroup(id) => ("security-groups", id.as_str()),
+            Self::FloatingIp(id) => ("floatingips", id.as_str()),
         }
     }
 }
@@ -38,7 +41,7 @@ impl Neutron {
     /// `NotFound` when there is no such object.
     pub async fn replace_tags(&self, object: &Taggable, tags: &[String]) -> Result<Vec<String>, Error> {
         let (collection, id) = object.path();
-        let endpoint = self.endpoint(TAGS, Method::PUT, &[collection, id, TAGS.path]);
-        self.cloud.run(&endpoint.body(TAGS.many, &tags).answer_in(TAGS.many)).await
+        let endpoint = self.api.endpoint(TAGS, Method::PUT, &[collection, id, TAGS.path]);
+        self.api.cloud.run(&endpoint.body(TAGS.many, &tags).answer_in(TAGS.many)).await
     }
 }

@@ -1,4 +1,4 @@
-//! A Keystone and a Neutron whose every answer the test decides.
+//! A Keystone, a Neutron and an Octavia whose every answer the test decides.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 #![allow(dead_code, reason = "each test program uses another part of it")]
@@ -32,8 +32,8 @@ pub struct Stub {
 /// Gives out the tokens `token-1`, `token-2` and so on.
 pub struct Keystone {
     pub logins: Arc<AtomicUsize>,
-    /// Neutron's URL in the catalogue.
-    pub neutron: String,
+    /// The URL of the other services in the catalogue.
+    pub services: String,
     /// Seconds that a token lives.
     pub life: i64,
 }
@@ -44,12 +44,13 @@ impl Respond for Keystone {
         // Keystone's clock may be far from ours.
         let issued: jiff::Timestamp = "2001-02-03T04:05:06Z".parse().unwrap();
         let expires = issued + jiff::SignedDuration::from_secs(self.life);
-        let endpoint = json!({ "interface": "public", "region_id": "RegionOne", "url": self.neutron });
+        let endpoint = json!({ "interface": "public", "region_id": "RegionOne", "url": self.services });
+        let service = |kind: &str| json!({ "type": kind, "endpoints": [endpoint] });
         let token = json!({
             "issued_at": issued.to_string(),
             "expires_at": expires.to_string(),
             "project": { "id": "a-project" },
-            "catalog": [{ "type": "network", "name": "neutron", "endpoints": [endpoint] }],
+            "catalog": [service("network"), service("load-balancer")],
         });
         ResponseTemplate::new(201)
             .insert_header("X-Subject-Token", format!("token-{number}"))
@@ -81,6 +82,12 @@ pub fn fault(status: u16, neutron_type: &str) -> ResponseTemplate {
         .set_body_json(json!({ "NeutronError": error }))
 }
 
+/// Octavia's way to say that something failed.
+pub fn objection(status: u16, words: &str) -> ResponseTemplate {
+    let fault = json!({ "faultcode": "Client", "faultstring": words, "debuginfo": null });
+    ResponseTemplate::new(status).set_body_json(fault)
+}
+
 /// One port as Neutron answers it, of which only the identifier matters.
 pub fn port(id: &str) -> Value {
     json!({ "id": id, "network_id": "n", "status": "DOWN" })
@@ -96,7 +103,7 @@ pub fn quick() -> Settings {
 }
 
 impl Stub {
-    /// Starts both services; tokens live for an hour.
+    /// Starts the services; tokens live for an hour.
     pub async fn start() -> Self {
         let stub = Self { server: MockServer::start().await, logins: Arc::default() };
         stub.keystone(3600).await;
@@ -105,13 +112,29 @@ impl Stub {
 
     /// Lets Keystone answer logins from now on.
     pub async fn keystone(&self, life: i64) {
-        let keystone = Keystone { logins: Arc::clone(&self.logins), neutron: self.server.uri(), life };
+        let keystone = Keystone { logins: Arc::clone(&self.logins), services: self.server.uri(), life };
         Mock::given(method("POST")).and(path("/v3/auth/tokens")).respond_with(keystone).mount(&self.server).await;
     }
 
     /// Lets Neutron answer `verb /v2.0/what`.
     pub async fn neutron(&self, verb: &str, what: &str, answer: impl Respond + 'static) {
         Mock::given(method(verb)).and(path(format!("/v2.0/{what}"))).respond_with(answer).mount(&self.server).await;
+    }
+
+    /// Lets Octavia answer `verb /v2/lbaas/what`.
+    pub async fn octavia(&self, verb: &str, what: &str, answer: impl Respond + 'static) {
+        Mock::given(method(verb)).and(path(format!("/v2/lbaas/{what}"))).respond_with(answer).mount(&self.server).await;
+    }
+
+    /// The requests that Octavia has got: method, path below `/v2/lbaas`, query.
+    pub async fn octavia_requests(&self) -> Vec<String> {
+        let requests = self.server.received_requests().await.unwrap();
+        let of_octavia = |request: &Request| {
+            let path = request.url.path().strip_prefix("/v2/lbaas/")?;
+            let query = request.url.query().map(|query| format!("?{query}")).unwrap_or_default();
+            Some(format!("{} {path}{query}", request.method))
+        };
+        requests.iter().filter_map(of_octavia).collect()
     }
 
     pub fn config(&self) -> CloudConfig {

@@ -1,5 +1,7 @@
 //! The handle on a fake cloud.
 
+mod load_balancers;
+
 use crate::{
     Config, Entry, Event, Fault, Latency, Next, PortView, Service,
     fault::Faults,
@@ -8,6 +10,7 @@ use crate::{
     keystone::{Catalogue, Keystone},
     latency::Server,
     neutron::Neutron,
+    octavia::Octavia,
     pipeline::{Cloud, lock},
     seed,
     server::{self, Place, Running},
@@ -20,6 +23,8 @@ use std::{
     time::Duration,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use load_balancers::LoadBalancers;
 
 /// A running fake cloud. It stops when this is dropped.
 pub struct FakeCloud {
@@ -76,11 +81,11 @@ impl FakeCloud {
             .collect::<Result<Vec<_>, _>>()?;
         let urls = Service::ALL.map(|service| {
             let address = places.iter().find(|place| place.service == service).map(|place| place.address);
-            format!("http://{}/{}", address.unwrap_or(([0, 0, 0, 0], 0).into()), service.version())
+            service.url(&format!("http://{}", address.unwrap_or(([0, 0, 0, 0], 0).into())))
         });
         let catalogue = Catalogue {
             regions: config.regions.clone(),
-            urls: Service::ALL.into_iter().map(|service| (service, urls[service as usize].clone())).collect(),
+            urls: services(&config).map(|service| (service, urls[service as usize].clone())).collect(),
         };
         let keystone = Keystone::new(catalogue, config.token_life);
         let mut neutron = Neutron::new(&config);
@@ -90,6 +95,7 @@ impl FakeCloud {
         let cloud = Arc::new(Cloud {
             keystone: Mutex::new(keystone),
             neutron: Mutex::new(neutron),
+            octavia: Mutex::new(Octavia::new(config.octavia.clone().unwrap_or_default())),
             journal: Journal::new(config.journal_bodies),
             faults: Faults::default(),
             hooks: Hooks::default(),
@@ -99,10 +105,16 @@ impl FakeCloud {
         let region = config.regions.first().cloned().unwrap_or_default();
         let running = Mutex::new(places.iter().map(|_| None).collect());
         let started = Self { cloud, region, places, running };
-        for service in Service::ALL {
+        for service in services(&config) {
             started.accept(service)?;
         }
         Ok(started)
+    }
+
+    /// Load balancers as a test sees and spoils them.
+    #[must_use]
+    pub fn octavia(&self) -> LoadBalancers<'_> {
+        LoadBalancers::new(&self.cloud)
     }
 
     /// Keystone's URL.
@@ -235,12 +247,14 @@ impl FakeCloud {
     /// All ports of all projects.
     #[must_use]
     pub fn ports(&self) -> Vec<PortView> {
+        self.cloud.advance();
         lock(&self.cloud.neutron).port_views()
     }
 
     /// How many ports there are in all projects.
     #[must_use]
     pub fn port_count(&self) -> usize {
+        self.cloud.advance();
         lock(&self.cloud.neutron).port_count()
     }
 
@@ -281,12 +295,28 @@ impl FakeCloud {
         lock(&self.cloud.neutron).remove_host(host);
     }
 
-    /// A project's limit for a kind of object, as `port`; -1: none. `project` is the name of an account, or any project's
+    /// A project's limit for a kind of object, as `port` or `loadbalancer`; -1: none. `project` is the name of an account, or any project's
     /// identifier.
     pub fn set_quota(&self, project: &str, kind: &str, limit: i64) {
         let id = lock(&self.cloud.keystone).project_of(project).unwrap_or_else(|| project.into());
-        lock(&self.cloud.neutron).set_quota(&id, kind, limit);
+        if !lock(&self.cloud.octavia).set_quota_of(&id, kind, limit) {
+            lock(&self.cloud.neutron).set_quota(&id, kind, limit);
+        }
     }
+}
+
+#[cfg(test)]
+impl FakeCloud {
+    /// What is behind the handle, for tests that ask without HTTP.
+    pub(crate) fn inner(&self) -> Arc<Cloud> {
+        Arc::clone(&self.cloud)
+    }
+}
+
+/// The services that a cloud has.
+fn services(config: &Config) -> impl Iterator<Item = Service> {
+    let has_octavia = config.octavia.is_some();
+    Service::ALL.into_iter().filter(move |service| has_octavia || *service != Service::LoadBalancer)
 }
 
 impl Drop for FakeCloud {
