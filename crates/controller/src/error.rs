@@ -28,6 +28,14 @@ pub enum Error {
         #[source]
         source: kuryr_openstack::Error,
     },
+    /// Something that a Service asks for isn't there.
+    #[error("{object} can't be served: {problem}")]
+    Service {
+        /// The object that it was needed for.
+        object: String,
+        /// What isn't there, and what to do.
+        problem: String,
+    },
     /// OpenStack answered something that can't be used.
     #[error("the Neutron port {port} of {object} can't be used: {reason}")]
     Unusable {
@@ -57,7 +65,7 @@ impl Error {
         match self {
             Self::Kubernetes { source, .. } => kubernetes_class(source),
             Self::OpenStack { source, .. } => source.class(),
-            Self::Unusable { .. } => Class::Rejected,
+            Self::Unusable { .. } | Self::Service { .. } => Class::Rejected,
         }
     }
 
@@ -73,7 +81,7 @@ impl Error {
                 }
                 _ => None,
             },
-            Self::Unusable { .. } => None,
+            Self::Unusable { .. } | Self::Service { .. } => None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! Pod --pod/--> KuryrPort --port/--> KuryrPoolPort --pool_port/--> Neutron port
 //! Node ------------------node/-----> KuryrPoolPort
 //! KuryrPool -------------pool/-----> KuryrPoolPort (free ones)
+//! Service --service/--> KuryrLoadBalancer --load_balancer/--> Octavia load balancer
 //! ```
 //!
 //! Each folder is one reconciler: observe (IO), desire and plan (pure), act (IO), status. What they share is in `runtime/`,
@@ -14,6 +15,7 @@ mod context;
 mod error;
 mod gather;
 mod inventory;
+mod load_balancer;
 #[cfg(test)]
 mod model;
 mod networks;
@@ -27,6 +29,8 @@ mod port_status;
 mod reasons;
 mod remembered;
 mod runtime;
+mod service;
+mod services;
 pub mod settings;
 mod start;
 mod sweep;
@@ -40,7 +44,7 @@ pub use sweep::once;
 
 use context::Context;
 use kube::Client;
-use kuryr_openstack::{Cloud, CloudConfig, Neutron};
+use kuryr_openstack::{Cloud, CloudConfig, Neutron, octavia::Octavia};
 use networks::Networks;
 use operate::{Ended, Prepared, operate};
 use prometheus_client::registry::Registry;
@@ -97,7 +101,7 @@ pub async fn run(
             let fingerprint = remembered::fingerprint(&cloud.place(), &settings.pods, &settings.node_port);
             let neutron = handle.neutron();
             let networks = Arc::new(Networks::new(neutron.clone(), fingerprint));
-            let known = Known { settings, neutron, networks, sweep_metrics };
+            let known = Known { settings, neutron, octavia: handle.octavia(), networks, sweep_metrics };
             begin(&known, &fence.around(&client), &mut election, &admin, &runtime).await
         }
         Err(error) => Err(StartError::Login(error)),
@@ -112,6 +116,7 @@ pub async fn run(
 struct Known {
     settings: Settings,
     neutron: Neutron,
+    octavia: Octavia,
     networks: Arc<Networks>,
     sweep_metrics: sweep::SweepMetrics,
 }
@@ -157,6 +162,8 @@ fn assemble(known: &Known, client: &Client, runtime: &Runtime) -> Prepared {
     let events = Events::new(client.clone());
     let (caches, feeds) = caches(client, &runtime.metrics, &events, known.settings.controller.watch_seconds);
     let (queues, inboxes) = wiring::queues();
+    let clients = (known.octavia.clone(), known.neutron.clone());
+    let services = services::Services::new(&known.settings, client, clients, &events, runtime);
     let window = Duration::from_millis(known.settings.controller.gather_milliseconds);
     let (gather, woken) = gather::Gather::new(&known.neutron, window);
     let context = Arc::new(Context {
@@ -180,5 +187,5 @@ fn assemble(known: &Known, client: &Client, runtime: &Runtime) -> Prepared {
         sweep_metrics: known.sweep_metrics.clone(),
         seen: context::Seen::default(),
     });
-    Prepared { context, caches, feeds, inboxes, woken }
+    Prepared { context, caches, feeds, inboxes, woken, services }
 }

@@ -264,18 +264,20 @@ impl Networks {
     }
 }
 
-fn openstack(what: &'static str) -> impl FnOnce(Error) -> ResolveError {
+/// Adds what was looked up to a failed request.
+pub fn openstack(what: &'static str) -> impl FnOnce(Error) -> ResolveError {
     move |source| ResolveError::OpenStack { what, source }
 }
 
-fn wrong(setting: &'static str, problem: impl Into<String>) -> ResolveError {
+/// A setting that can't be meant so.
+pub fn wrong(setting: &'static str, problem: impl Into<String>) -> ResolveError {
     ResolveError::Wrong { setting, problem: problem.into() }
 }
 
 async fn look_up(neutron: &Neutron, settings: &Settings) -> Result<(Defaults, Vec<Subnet>), ResolveError> {
     let mut subnets = Vec::new();
     for wanted in &settings.pods.subnets {
-        subnets.push(subnet(neutron, wanted).await?);
+        subnets.push(subnet(neutron, "pods.subnets", wanted).await?);
     }
     let Some(first) = subnets.first() else {
         return Err(wrong("pods.subnets", "at least one subnet is needed, by name or id"));
@@ -310,14 +312,15 @@ async fn look_up(neutron: &Neutron, settings: &Settings) -> Result<(Defaults, Ve
     Ok((defaults, subnets))
 }
 
-async fn subnet(neutron: &Neutron, wanted: &str) -> Result<Subnet, ResolveError> {
+/// The subnet of that name or id.
+pub async fn subnet(neutron: &Neutron, setting: &'static str, wanted: &str) -> Result<Subnet, ResolveError> {
     let by_name = SubnetQuery { names: vec![wanted.to_owned()], ..SubnetQuery::default() };
     let found = neutron.list_subnets(&by_name).await.map_err(openstack("subnets"))?;
     let by_id = match found.is_empty() {
         true => neutron.get_subnet(&SubnetId::from(wanted)).await.found().map_err(openstack("subnets"))?,
         false => None,
     };
-    only_one("pods.subnets", "subnet", wanted, found, by_id)
+    only_one(setting, "subnet", wanted, found, by_id)
 }
 
 async fn group(neutron: &Neutron, setting: &'static str, wanted: &str) -> Result<SecurityGroup, ResolveError> {
@@ -334,7 +337,7 @@ async fn group(neutron: &Neutron, setting: &'static str, wanted: &str) -> Result
 }
 
 /// The one thing of that name, else the one of that id.
-fn only_one<T>(
+pub fn only_one<T>(
     setting: &'static str,
     what: &str,
     wanted: &str,

@@ -12,6 +12,7 @@ use crate::{
         leader::Election,
         queue::{self, Runtime, work},
     },
+    services::{self, Services},
     start::{self, StartError},
     sweep,
     wiring::{Caches, Feeds, Inboxes, Queues},
@@ -36,6 +37,8 @@ pub struct Prepared {
     pub inboxes: Inboxes,
     /// Whose turn it is because there is room for ports again.
     pub woken: Woken,
+    /// What Services need. `None`: they are switched off.
+    pub services: Option<(Arc<Services>, services::Parts)>,
 }
 
 /// How work ended.
@@ -55,7 +58,7 @@ pub async fn operate(
     admin: &Admin,
     runtime: Runtime,
 ) -> Result<Ended, StartError> {
-    let Prepared { context, caches, mut feeds, inboxes, woken } = prepared;
+    let Prepared { context, caches, mut feeds, inboxes, woken, services } = prepared;
     let queues = context.queues.clone();
     let mut began = Instant::now();
     context.metrics.set_converged(Duration::ZERO);
@@ -67,6 +70,10 @@ pub async fn operate(
     // The watches outlive the reconcilers: a running reconcile may still need to see its own writes.
     let watching = CancellationToken::new();
     let mut parts = watch(feeds, &runtime.health, &watching);
+    let services = services.map(|(shared, feeds)| {
+        let inboxes = feeds.watch(&shared, &runtime.health, &watching, &mut parts);
+        (shared, inboxes)
+    });
     let Some(turn) = turn(&context, &caches, election, &mut parts, &runtime).await? else {
         return Ok(Ended::Stopped);
     };
@@ -85,6 +92,11 @@ pub async fn operate(
     spawn(&mut workers, "converged", tell);
     spawn(&mut workers, "refresh", refresh(context.clone(), caches, queues, defaults, runtime.shutdown.clone()));
     spawn(&mut workers, "sweep", sweep(context.clone(), runtime.shutdown.clone()));
+    if let Some((shared, inboxes)) = services {
+        services::start(&shared, &context.networks, inboxes, &runtime, &mut workers);
+    } else {
+        tracing::info!("Services are switched off: services.subnets names none");
+    }
     spawn(&mut workers, "port status", port_status::run(context.clone(), runtime.shutdown.clone()));
     let result = tokio::select! {
         // First: loops that end because of it have not crashed.

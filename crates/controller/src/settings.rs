@@ -118,6 +118,56 @@ impl Pools {
     }
 }
 
+/// Services on Octavia.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Services {
+    /// Names or ids of the subnets that cluster IPs are of. The API server's `--service-cluster-ip-range` lies within them, but for the
+    /// addresses that Neutron itself gives to ports there. None: Services are switched off.
+    pub subnets: Vec<String>,
+    /// Octavia's provider. None: `ovn` where the cloud has it, else the cloud's default.
+    pub provider: Option<String>,
+    /// Names or ids of further subnets that endpoints are of, as the nodes' own. Pods' subnets needn't be named.
+    pub member_subnets: Vec<String>,
+    /// Name or id of the external network that floating IPs of Services of type LoadBalancer are of. None: a Service has one only if it
+    /// names a network.
+    pub floating_network: Option<String>,
+    /// Services of type LoadBalancer without `spec.loadBalancerClass` are Kuryr's.
+    pub default_class: bool,
+    /// Values of `spec.loadBalancerClass` that are Kuryr's, beside `kuryr.openstack.org/octavia`.
+    pub classes: Vec<String>,
+    /// Whether Octavia looks itself whether endpoints work, beside Kubernetes' own probes.
+    pub health_monitor: bool,
+    /// Seconds between two looks at what Octavia has: what somebody changed by hand is repaired then.
+    pub audit_seconds: u64,
+    /// Seconds that Octavia may be at work on one load balancer. One that takes longer is told, and repaired where it can be.
+    pub pending_seconds: u64,
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        Self {
+            subnets: Vec::new(),
+            provider: None,
+            member_subnets: Vec::new(),
+            floating_network: None,
+            default_class: true,
+            classes: Vec::new(),
+            health_monitor: false,
+            audit_seconds: 300,
+            pending_seconds: 600,
+        }
+    }
+}
+
+impl Services {
+    /// For how long Octavia may be at work on one load balancer.
+    #[must_use]
+    pub fn pending(&self) -> Duration {
+        Duration::from_secs(self.pending_seconds.max(1))
+    }
+}
+
 /// How the controller runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -219,11 +269,15 @@ pub struct Concurrency {
     pub nodes: u16,
     /// KuryrPools.
     pub pools: u16,
+    /// Services: a few short requests each.
+    pub services: u16,
+    /// KuryrLoadBalancers: they mostly wait for requests to Octavia.
+    pub load_balancers: u16,
 }
 
 impl Default for Concurrency {
     fn default() -> Self {
-        Self { pods: 16, ports: 16, pool_ports: 512, nodes: 4, pools: 4 }
+        Self { pods: 16, ports: 16, pool_ports: 512, nodes: 4, pools: 4, services: 8, load_balancers: 32 }
     }
 }
 
@@ -283,4 +337,6 @@ pub struct Settings {
     pub nodes: Nodes,
     /// The comparison with Neutron.
     pub sweep: Sweep,
+    /// Services on Octavia.
+    pub services: Services,
 }

@@ -1,6 +1,6 @@
 //! The configuration file: one YAML file for the controller and the daemons, environment and flags over it.
 
-use kuryr_controller::settings::{Controller, NodePort, Nodes, Pods, Pools, Sweep};
+use kuryr_controller::settings::{Controller, NodePort, Nodes, Pods, Pools, Services, Sweep};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     fmt,
@@ -37,6 +37,9 @@ pub struct Config {
     /// The controller's comparison of the objects with Neutron's ports.
     #[serde(deserialize_with = "null_as_default")]
     pub sweep: Sweep,
+    /// Services on Octavia.
+    #[serde(deserialize_with = "null_as_default")]
+    pub services: Services,
     /// How the nodes' daemons run.
     #[serde(deserialize_with = "null_as_default")]
     pub daemon: kuryr_daemon::Settings,
@@ -118,6 +121,8 @@ impl Config {
             ("poolPorts", many.pool_ports),
             ("nodes", many.nodes),
             ("pools", many.pools),
+            ("services", many.services),
+            ("loadBalancers", many.load_balancers),
         ] {
             if value == 0 {
                 return Err(ConfigError(format!("`controller.concurrency.{key}` is 0: nothing would ever be done")));
@@ -146,8 +151,9 @@ impl Config {
         if let Err(problem) = self.controller.lease.terms().validate() {
             return Err(ConfigError(format!("`controller.lease`: {problem}")));
         }
-        let (node_port, controller) = (self.node_port.clone(), self.controller.clone());
-        Ok(kuryr_controller::Settings { cluster, pods, node_port, pools, controller, nodes, sweep })
+        let (node_port, controller, services) =
+            (self.node_port.clone(), self.controller.clone(), self.services.clone());
+        Ok(kuryr_controller::Settings { cluster, pods, node_port, pools, controller, nodes, sweep, services })
     }
 }
 

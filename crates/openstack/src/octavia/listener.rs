@@ -42,6 +42,8 @@ pub struct Listener {
     pub connection_limit: Option<i64>,
     /// The pool that takes its connections.
     pub default_pool_id: Option<PoolId>,
+    /// The Barbican container of its certificate (TERMINATED_HTTPS).
+    pub default_tls_container_ref: Option<String>,
     /// Headers that are added to requests (HTTP).
     #[serde(deserialize_with = "null_as_default")]
     pub insert_headers: BTreeMap<String, String>,

@@ -52,6 +52,9 @@ pub struct NewListener {
     /// Its pool; only in the load balancer's creation. (In a listener's own creation Octavia takes it and forgets it.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_pool: Option<DefaultPool>,
+    /// The Barbican container of its certificate (TERMINATED_HTTPS).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_tls_container_ref: Option<String>,
     /// Headers to add to requests (HTTP), as `X-Forwarded-For: true`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub insert_headers: BTreeMap<String, String>,
@@ -109,6 +112,9 @@ pub struct ListenerUpdate {
     /// Its pool; `Some(None)`: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_pool_id: Option<Option<PoolId>>,
+    /// The Barbican container of its certificate (TERMINATED_HTTPS).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_tls_container_ref: Option<String>,
     /// Headers to add to requests (HTTP).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub insert_headers: Option<BTreeMap<String, String>>,

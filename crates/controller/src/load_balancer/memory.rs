@@ -1,0 +1,100 @@
+//! What Octavia has, as far as its own answers have told: nobody asks for it at each change of an endpoint.
+
+use kuryr_core::service::observed::{ObservedLoadBalancer, Provisioning};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// What is known of all load balancers, by the uid of their KuryrLoadBalancer.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<HashMap<String, Known>>);
+
+/// What is known of one.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What Octavia has. `None`: it has to be read.
+    pub load_balancers: Option<Vec<ObservedLoadBalancer>>,
+    /// How many requests were made while something was in `ERROR`, since all was as desired.
+    pub repairs: u32,
+    /// Octavia has said that it is done, but not yet of which part what has become.
+    pub unverified: bool,
+    /// Since when Octavia is at work without a pause.
+    pub working_since: Option<Instant>,
+    /// The floating IP is as desired: there is nothing to be looked at.
+    pub floating_is_settled: bool,
+}
+
+impl Known {
+    /// For how long Octavia has been at work.
+    pub fn working_for(&self) -> Duration {
+        self.working_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
+impl Memory {
+    /// What is known. It stays known until something else is put in its place.
+    pub fn get(&self, uid: &str) -> Known {
+        self.known().get(uid).cloned().unwrap_or_default()
+    }
+
+    /// What is known now.
+    pub fn put(&self, uid: &str, known: Known) {
+        self.known().insert(uid.to_owned(), known);
+    }
+
+    /// The object is new, and nothing was asked of Octavia for it before: it has nothing.
+    pub fn is_born(&self, uid: &str) {
+        let known = Known { load_balancers: Some(Vec::new()), ..Known::default() };
+        self.known().insert(uid.to_owned(), known);
+    }
+
+    /// What Octavia has is to be read again. What was counted stays.
+    pub fn doubt(&self, uid: &str) {
+        if let Some(known) = self.known().get_mut(uid) {
+            known.load_balancers = None;
+            known.floating_is_settled = false;
+        }
+    }
+
+    /// Everything is to be read again.
+    pub fn doubt_all(&self) {
+        for known in self.known().values_mut() {
+            known.load_balancers = None;
+            known.floating_is_settled = false;
+        }
+    }
+
+    /// The object is gone.
+    pub fn forget(&self, uid: &str) {
+        self.known().remove(uid);
+    }
+
+    /// Octavia is done with the load balancer of this id.
+    pub fn settled(&self, uid: &str, id: &str, status: Provisioning) {
+        let mut all = self.known();
+        let Some(known) = all.get_mut(uid) else { return };
+        let found = known.load_balancers.iter_mut().flatten().find(|one| one.id == id);
+        if let Some(one) = found {
+            one.provisioning = status;
+            known.unverified = true;
+        }
+        known.working_since = None;
+    }
+
+    /// Octavia has no load balancer of this id any more.
+    pub fn gone(&self, uid: &str, id: &str) {
+        let mut all = self.known();
+        let Some(known) = all.get_mut(uid) else { return };
+        if let Some(load_balancers) = &mut known.load_balancers {
+            load_balancers.retain(|one| one.id != id);
+        }
+        known.working_since = None;
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

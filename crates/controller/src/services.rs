@@ -1,0 +1,290 @@
+//! What the reconcilers of Services share: caches, queues, what is known of Octavia, and which change starts which reconcile.
+
+mod audit;
+mod cloud;
+
+pub use cloud::Cloud;
+
+use crate::{
+    load_balancer::{self, LoadBalancers, memory::Memory, pending::Pending},
+    networks::Networks,
+    runtime::{
+        cache::{Cache, cache},
+        events::Events,
+        feed::Feed,
+        health::Health,
+        metrics::Metrics,
+        queue::{Inbox, Queue, Runtime, work},
+        retry::Retries,
+    },
+    service::{self, facts},
+    settings::Settings,
+};
+use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
+use kube::{Api, Client, ResourceExt};
+use kuryr_api::KuryrLoadBalancer;
+use kuryr_core::{names, service::facts::Slice};
+use kuryr_openstack::{neutron::Neutron, octavia::Octavia};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// Name of a Service, with its namespace.
+type ServiceName = (String, String);
+
+/// What the reconcilers of Services share.
+pub struct Services {
+    /// The API server.
+    pub client: Client,
+    /// Octavia.
+    pub octavia: Octavia,
+    /// Neutron, for floating IPs.
+    pub neutron: Neutron,
+    /// The configuration.
+    pub settings: Settings,
+    /// Services.
+    pub services: Cache<Service>,
+    /// Their endpoints.
+    pub slices: Cache<EndpointSlice>,
+    /// What they ask of Octavia.
+    pub load_balancers: Cache<KuryrLoadBalancer>,
+    /// What is to be looked at.
+    pub queues: Queues,
+    /// What failed, and when it is tried again.
+    pub retries: Retries,
+    /// Events on the user's objects.
+    pub events: Events,
+    /// What Octavia has.
+    pub memory: Memory,
+    /// Load balancers that Octavia is at work on.
+    pub pending: Pending,
+    /// Names of the EndpointSlices of each Service.
+    by_service: Mutex<HashMap<ServiceName, BTreeSet<String>>>,
+    known: watch::Sender<Option<Arc<Cloud>>>,
+}
+
+/// The queues of Services.
+#[derive(Clone)]
+pub struct Queues {
+    /// Services.
+    pub services: Queue<Service>,
+    /// What they ask of Octavia.
+    pub load_balancers: Queue<KuryrLoadBalancer>,
+}
+
+/// The watches, and the ends of the queues from which the reconcilers take.
+pub struct Parts {
+    services: Feed<Service>,
+    slices: Feed<EndpointSlice>,
+    load_balancers: Feed<KuryrLoadBalancer>,
+    service_inbox: Inbox<Service>,
+    load_balancer_inbox: Inbox<KuryrLoadBalancer>,
+}
+
+impl Services {
+    /// What the configuration asks for. `None`: Services are switched off.
+    pub fn new(
+        settings: &Settings,
+        client: &Client,
+        (octavia, neutron): (Octavia, Neutron),
+        events: &Events,
+        runtime: &Runtime,
+    ) -> Option<(Arc<Self>, Parts)> {
+        if settings.services.subnets.is_empty() {
+            return None;
+        }
+        let (metrics, seconds): (&Metrics, _) = (&runtime.metrics, settings.controller.watch_seconds);
+        let (services, service_feed) = cache(client, metrics, events, None, prune_service);
+        let (slices, slice_feed) = cache(client, metrics, events, None, prune_slice);
+        let (load_balancers, load_balancer_feed) = cache(client, metrics, events, None, prune_load_balancer);
+        let (service_queue, service_inbox) = Queue::new();
+        let (load_balancer_queue, load_balancer_inbox) = Queue::new();
+        let parts = Parts {
+            services: service_feed.lasting(seconds),
+            slices: slice_feed.lasting(seconds),
+            load_balancers: load_balancer_feed.lasting(seconds),
+            service_inbox,
+            load_balancer_inbox,
+        };
+        let shared = Self {
+            client: client.clone(),
+            octavia,
+            neutron,
+            settings: settings.clone(),
+            services,
+            slices,
+            load_balancers,
+            queues: Queues { services: service_queue, load_balancers: load_balancer_queue },
+            retries: runtime.retries.clone(),
+            events: events.clone(),
+            memory: Memory::default(),
+            pending: Pending::default(),
+            by_service: Mutex::default(),
+            known: watch::Sender::new(None),
+        };
+        Some((Arc::new(shared), parts))
+    }
+
+    /// What is known of Octavia and of the configured subnets. `None`: nothing yet.
+    pub fn cloud(&self) -> Option<Arc<Cloud>> {
+        self.known.borrow().clone()
+    }
+
+    /// The API of the object's kind in its namespace.
+    pub fn load_balancers_api(&self, object: &KuryrLoadBalancer) -> Api<KuryrLoadBalancer> {
+        Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default())
+    }
+
+    /// The endpoints of a Service.
+    pub fn slices_of(&self, namespace: &str, service: &str) -> Vec<Slice> {
+        let names = self.by_service().get(&(namespace.to_owned(), service.to_owned())).cloned().unwrap_or_default();
+        let slices = names.iter().filter_map(|name| self.slices.get(Some(namespace), name));
+        slices.filter_map(|slice| facts::slice(&slice)).collect()
+    }
+
+    fn by_service(&self) -> MutexGuard<'_, HashMap<ServiceName, BTreeSet<String>>> {
+        self.by_service.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the load balancer of a Service looked at.
+    fn add_load_balancer_of(&self, namespace: &str, service: &str) {
+        if let Some(service) = self.services.get(Some(namespace), service) {
+            let name = names::kuryr_load_balancer(&service.name_any(), &service.uid().unwrap_or_default());
+            self.queues.load_balancers.add(Some(namespace), &name);
+        }
+    }
+}
+
+impl Parts {
+    /// Has each change start the reconciles that it concerns.
+    fn connect(&mut self, shared: &Arc<Services>) {
+        let all = shared.clone();
+        self.services.listen(move |service, gone| {
+            let (namespace, name) = (service.namespace(), service.name_any());
+            all.queues.services.add(namespace.as_deref(), &name);
+            if gone {
+                let name = names::kuryr_load_balancer(&name, &service.uid().unwrap_or_default());
+                all.queues.load_balancers.add(namespace.as_deref(), &name);
+            }
+        });
+        let all = shared.clone();
+        self.slices.listen(move |slice, gone| {
+            let (Some(namespace), Some(service)) = (slice.namespace(), facts::service_of(slice)) else { return };
+            {
+                let mut by_service = all.by_service();
+                let names = by_service.entry((namespace.clone(), service.clone())).or_default();
+                if gone {
+                    names.remove(&slice.name_any());
+                } else {
+                    names.insert(slice.name_any());
+                }
+                if names.is_empty() {
+                    by_service.remove(&(namespace.clone(), service.clone()));
+                }
+            }
+            all.add_load_balancer_of(&namespace, &service);
+        });
+        let all = shared.clone();
+        self.load_balancers.listen(move |object, gone| {
+            let namespace = object.namespace();
+            all.queues.load_balancers.add(namespace.as_deref(), &object.name_any());
+            all.queues.services.add(namespace.as_deref(), &object.spec.service_name);
+            if gone {
+                all.memory.forget(&object.uid().unwrap_or_default());
+            }
+        });
+    }
+
+    /// Connects the watches, and starts them.
+    pub fn watch(
+        mut self,
+        shared: &Arc<Services>,
+        health: &Health,
+        stop: &CancellationToken,
+        parts: &mut JoinSet<&'static str>,
+    ) -> Inboxes {
+        self.connect(shared);
+        let Self { services, slices, load_balancers, service_inbox, load_balancer_inbox } = self;
+        spawn(parts, "watch of Services", services.run(health.clone(), stop.clone()));
+        spawn(parts, "watch of EndpointSlices", slices.run(health.clone(), stop.clone()));
+        spawn(parts, "watch of KuryrLoadBalancers", load_balancers.run(health.clone(), stop.clone()));
+        Inboxes { services: service_inbox, load_balancers: load_balancer_inbox }
+    }
+}
+
+/// The ends of the queues from which the reconcilers take.
+pub struct Inboxes {
+    services: Inbox<Service>,
+    load_balancers: Inbox<KuryrLoadBalancer>,
+}
+
+/// Starts the reconcilers of Services and what goes with them. They wait for their own lists, and for Octavia: pods don't.
+pub fn start(
+    shared: &Arc<Services>,
+    networks: &Arc<Networks>,
+    inboxes: Inboxes,
+    runtime: &Runtime,
+    workers: &mut JoinSet<&'static str>,
+) {
+    let (all, many, stop) = (shared.clone(), shared.settings.controller.concurrency, runtime.shutdown.clone());
+    spawn(workers, "start of Services", begin(all.clone(), networks.clone(), stop.clone()));
+    let services = Arc::new(service::Services(all.clone()));
+    let (cache, queue) = (all.services.clone(), all.queues.services.clone());
+    spawn(workers, "Services", work(services, cache, queue, inboxes.services, many.services, runtime.clone()));
+    let load_balancers = Arc::new(LoadBalancers(all.clone()));
+    let (cache, queue) = (all.load_balancers.clone(), all.queues.load_balancers.clone());
+    let worked = work(load_balancers, cache, queue, inboxes.load_balancers, many.load_balancers, runtime.clone());
+    spawn(workers, "KuryrLoadBalancers", worked);
+    spawn(workers, "pending load balancers", load_balancer::pending::run(all.clone(), stop.clone()));
+    spawn(workers, "audit of load balancers", audit::run(all, stop));
+}
+
+/// Waits for the lists and for what the cloud is, has everything looked at, and looks at the cloud now and then.
+async fn begin(shared: Arc<Services>, networks: Arc<Networks>, stop: CancellationToken) {
+    let synced = async {
+        tokio::join!(shared.services.synced(), shared.slices.synced(), shared.load_balancers.synced());
+    };
+    if stop.run_until_cancelled(synced).await.is_none() {
+        return;
+    }
+    stop.run_until_cancelled(cloud::follow(&shared, &networks, || {
+        let queues = &shared.queues;
+        queues.services.open();
+        queues.load_balancers.open();
+        for service in shared.services.all() {
+            queues.services.look_over(service.namespace().as_deref(), &service.name_any());
+        }
+        for object in shared.load_balancers.all() {
+            queues.load_balancers.look_over(object.namespace().as_deref(), &object.name_any());
+        }
+    }))
+    .await;
+    // A part that ends by itself ends the controller.
+    stop.cancelled().await;
+}
+
+fn spawn(parts: &mut JoinSet<&'static str>, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+    parts.spawn(async move {
+        part.await;
+        name
+    });
+}
+
+/// Keeps what decisions read of a Service: its annotations are the user's words.
+fn prune_service(service: &mut Service) {
+    service.labels_mut().clear();
+}
+
+/// Keeps of the labels only whose the slice is.
+fn prune_slice(slice: &mut EndpointSlice) {
+    slice.annotations_mut().clear();
+    slice.labels_mut().retain(|label, _| label == facts::SERVICE_NAME);
+}
+
+fn prune_load_balancer(object: &mut KuryrLoadBalancer) {
+    object.annotations_mut().clear();
+    object.labels_mut().clear();
+}
