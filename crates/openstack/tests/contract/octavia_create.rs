@@ -219,7 +219,7 @@ async fn what_the_provider_can_do_is_taken() {
         let monitor = pool.health_monitor.as_ref().unwrap();
         let monitor = rig.octavia.get_health_monitor(&monitor.id).await.unwrap();
         assert_eq!((monitor.delay, monitor.timeout, monitor.max_retries, monitor.max_retries_down), (5, 3, 2, 3));
-        assert_eq!(monitor.pools, [pool.pool.id.clone()]);
+        assert_eq!(monitor.pools, std::slice::from_ref(&pool.pool.id));
     })
     .await;
 }
