@@ -197,14 +197,14 @@ async fn new(
     let subnet_id = match &wanted.subnet {
         None => None,
         Some(subnet) if subnet.by == FloatingSubnetBy::Id => Some(subnet.value.as_str().into()),
+        Some(subnet) if subnet.by == FloatingSubnetBy::Tags || subnet.value.starts_with(['~', '!']) => {
+            return Err(Error::Service {
+                object: object.to_owned(),
+                problem: format!("the subnet `{}` must be named by its id or its whole name: change the annotation", subnet.value),
+            });
+        }
         Some(subnet) => {
-            let query = match subnet.by {
-                FloatingSubnetBy::Tags => SubnetQuery {
-                    tags: subnet.value.split(',').map(|tag| tag.trim().to_owned()).collect(),
-                    ..SubnetQuery::default()
-                },
-                _ => SubnetQuery { names: vec![subnet.value.clone()], ..SubnetQuery::default() },
-            };
+            let query = SubnetQuery { names: vec![subnet.value.clone()], ..SubnetQuery::default() };
             let found = services.neutron.list_subnets(&query).await;
             let found = found.map_err(Error::openstack("look for the floating IP's subnet", object))?;
             let of_network = found.into_iter().find(|found| found.network_id.as_str() == network);

@@ -29,7 +29,10 @@ use kube::{Api, ResourceExt};
 use kuryr_api::{FloatingIpStatus, KuryrLoadBalancer, KuryrLoadBalancerStatus};
 use kuryr_core::{
     names::{self, OwnerMark},
-    service::{Abilities, Desired, Identity, Observed, Provider, Step, desire, plan, spec::FloatingIp},
+    service::{
+        Abilities, Desired, Identity, Observed, Provider, Step, desire, observed::Provisioning::PendingDelete, plan,
+        spec::FloatingIp,
+    },
 };
 use kuryr_openstack::{Found, Kind, octavia::LoadBalancerId};
 use memory::Known;
@@ -159,7 +162,7 @@ impl<'a> Turn<'a> {
                 let id = LoadBalancerId::from(one.id.as_str());
                 match octavia.get_status_tree(&id).await.found().map_err(failed())? {
                     Some(tree) => read::take_over(&tree, one),
-                    None => one.provisioning = kuryr_core::service::observed::Provisioning::PendingDelete,
+                    None => one.provisioning = PendingDelete,
                 }
             }
             known.unverified = false;
@@ -215,7 +218,8 @@ impl<'a> Turn<'a> {
         known.working_since = Some(Instant::now());
         self.services.memory.put(&self.uid, known);
         if let Some(id) = busy {
-            self.services.pending.add(&id, self.object.namespace().as_deref(), &self.name, &self.uid);
+            let goes = matches!(step, Step::Delete { .. });
+            self.services.pending.add(&id, goes, self.object.namespace().as_deref(), &self.name, &self.uid);
         }
         Ok(Next::After(QUIET))
     }
@@ -228,7 +232,8 @@ impl<'a> Turn<'a> {
         known.unverified |= !is_whole;
         self.services.memory.put(&self.uid, known);
         if is_whole {
-            self.services.pending.add(id, self.object.namespace().as_deref(), &self.name, &self.uid);
+            let goes = observed.load_balancers.iter().any(|one| one.id == id && one.provisioning == PendingDelete);
+            self.services.pending.add(id, goes, self.object.namespace().as_deref(), &self.name, &self.uid);
         }
         let worked = since.elapsed();
         if worked >= QUIET {

@@ -21,6 +21,9 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// Of the time that the youngest change has taken so far, this part passes until the next look.
 const SHARE: u32 = 10;
 
+/// One that is `ACTIVE` for longer after its deletion was asked for isn't being deleted.
+const GOES: Duration = Duration::from_secs(30);
+
 /// The load balancers that are waited for, by their ids.
 #[derive(Debug, Default)]
 pub struct Pending {
@@ -35,16 +38,19 @@ struct Waiter {
     name: String,
     uid: String,
     since: Instant,
+    /// It is to go. OVN's provider calls it `ACTIVE` once more before it is gone, and a second deletion then leaves it in `ERROR`.
+    goes: bool,
 }
 
 impl Pending {
-    /// The object waits for the load balancer.
-    pub fn add(&self, id: &str, namespace: Option<&str>, name: &str, uid: &str) {
+    /// The object waits for the load balancer to be done, or to be gone.
+    pub fn add(&self, id: &str, goes: bool, namespace: Option<&str>, name: &str, uid: &str) {
         let waiter = Waiter {
             namespace: namespace.map(str::to_owned),
             name: name.to_owned(),
             uid: uid.to_owned(),
             since: Instant::now(),
+            goes,
         };
         self.waiting().entry(id.to_owned()).or_insert(waiter);
         self.more.notify_one();
@@ -100,6 +106,7 @@ async fn look(services: &Services) {
     for (id, waiter) in waiting {
         match states.get(id.as_str()) {
             Some(state) if state.is_pending() => continue,
+            Some(Provisioning::Active) if waiter.goes && waiter.since.elapsed() < GOES => continue,
             Some(state) => services.memory.settled(&waiter.uid, &id, *state),
             None => services.memory.gone(&waiter.uid, &id),
         }

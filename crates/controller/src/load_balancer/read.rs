@@ -2,11 +2,15 @@
 
 use super::convert;
 use futures::future::try_join_all;
-use kuryr_core::service::observed::ObservedLoadBalancer;
+use kuryr_core::service::{
+    graph::{Member, MemberKey},
+    observed::{ObservedLoadBalancer, ObservedMember},
+};
 use kuryr_openstack::{
     Error, Found,
     octavia::{LoadBalancer, LoadBalancerGraph, LoadBalancerId, LoadBalancerState, Octavia, Pool, PoolGraph, Query},
 };
+use std::collections::BTreeMap;
 
 /// All load balancers with the owner mark, and the recorded one whatever its mark is.
 ///
@@ -47,7 +51,8 @@ async fn with_members(octavia: &Octavia, pool: Pool) -> Result<PoolGraph, Error>
     Ok(PoolGraph { pool, members, health_monitor })
 }
 
-/// Takes over what the status tree says of a load balancer's parts. What the tree doesn't show keeps its status.
+/// Takes over what the status tree says of a load balancer's parts, and which members there are. Listeners and pools that it doesn't show
+/// keep their status: it has no pools without a listener.
 pub fn take_over(tree: &LoadBalancerState, load_balancer: &mut ObservedLoadBalancer) {
     load_balancer.provisioning = convert::provisioning(&tree.provisioning_status);
     for listener in &tree.listeners {
@@ -62,12 +67,16 @@ pub fn take_over(tree: &LoadBalancerState, load_balancer: &mut ObservedLoadBalan
             if let (Some(known), Some(monitor)) = (&mut known.monitor, &pool.health_monitor) {
                 known.provisioning = convert::provisioning(&monitor.provisioning_status);
             }
-            for (key, member) in &mut known.members {
-                let of_it =
-                    pool.members.iter().find(|one| one.address == Some(key.address) && one.protocol_port == key.port);
-                if let Some(of_it) = of_it {
-                    member.provisioning = convert::provisioning(&of_it.provisioning_status);
-                }
+            let states = pool.members.iter().filter_map(|one| {
+                let key = MemberKey { address: one.address?, port: one.protocol_port };
+                Some((key, convert::provisioning(&one.provisioning_status)))
+            });
+            let states: BTreeMap<_, _> = states.collect();
+            known.members.retain(|key, _| states.contains_key(key));
+            for (key, provisioning) in states {
+                // One that isn't known is on its way out.
+                let unknown = || ObservedMember { provisioning, member: Member::on(None) };
+                known.members.entry(key).or_insert_with(unknown).provisioning = provisioning;
             }
         }
     }

@@ -93,7 +93,7 @@ pub async fn publish_failure(context: &Context, object: &KuryrPoolPort, error: &
             reasons::of(source, context.retries.in_a_row(&key, source.class()))
         }
         Error::Unusable { .. } => Some((reasons::UNUSABLE, error.to_string())),
-        Error::Kubernetes { .. } => None,
+        Error::Kubernetes { .. } | Error::Service { .. } => None,
     };
     let Some((reason, message)) = failure.filter(|_| object.metadata.deletion_timestamp.is_none()) else {
         return Ok(());
