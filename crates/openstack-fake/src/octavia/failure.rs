@@ -51,7 +51,7 @@ impl Failure {
     /// Says in which body a value couldn't be made one of its type.
     pub fn in_body(self, argument: &str, body: &Value) -> Self {
         match self.how {
-            How::Conversion => Self::input(argument, &super::schema::repr(body), &self.message),
+            How::Conversion => Self::input(argument, &super::value::repr(body), &self.message),
             How::Fault | How::Page => self,
         }
     }

@@ -4,7 +4,7 @@ use super::{
     Failure, Octavia, Outcome, Request,
     object::{Json, Kind, Object},
     render::chosen,
-    schema::text_as_flag,
+    value::text_as_flag,
 };
 use crate::{call::Answer, uuid::Uuid};
 use serde_json::{Value, json};

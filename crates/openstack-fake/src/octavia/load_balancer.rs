@@ -4,8 +4,9 @@ use super::{
     Failure, Octavia, Outcome, Provider, Provisioning, Request,
     object::Kind,
     quota::only_admin,
-    schema::{self, PUT, text_as_flag},
+    schema::{self, PUT},
     settle::{Deed, Given},
+    value::text_as_flag,
     vip,
 };
 use crate::{call::Answer, neutron::Neutron, uuid::Uuid};

@@ -20,6 +20,7 @@ mod member;
 mod monitoring;
 mod object;
 mod operating;
+mod ovn;
 mod pool;
 mod protocol;
 mod provider;
@@ -31,9 +32,11 @@ mod statuses;
 mod store;
 #[cfg(test)]
 mod tests;
+mod value;
 mod versions;
 mod view;
 mod vip;
+mod vip_port;
 
 use crate::{
     OctaviaConfig,
