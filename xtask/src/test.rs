@@ -130,7 +130,8 @@ impl Layer {
 const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 
 /// The contract tests that pass with the rights that Kuryr itself has.
-const KURYRS_RIGHTS: [&str; 7] = ["atomic::", "groups::", "lists::", "lookups::", "ports::", "refusals::", "wire::"];
+const KURYRS_RIGHTS: [&str; 9] =
+    ["atomic::", "floating_ips::", "groups::", "lists::", "lookups::", "octavia_", "ports::", "refusals::", "wire::"];
 
 /// The OpenStack client on the lab's services: as administrator, and with the rights that Kuryr itself has.
 fn contract(tally: &mut Tally, args: &Args) {

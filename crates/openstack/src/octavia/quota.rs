@@ -2,13 +2,31 @@
 
 use super::{Octavia, Resource};
 use crate::{Error, neutron::ProjectId};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
 
 const QUOTAS: Resource = Resource { path: "quotas", one: "quota", many: "quotas" };
 
-/// Most objects of each kind that a project may have, as `loadbalancer`, `listener`, `pool`, `member`, `healthmonitor`; negative: no
-/// limit. Octavia doesn't tell how many there are. What the service leaves open is `None`.
-pub type Quota = BTreeMap<String, Option<i64>>;
+/// Most objects of each kind that a project may have; negative: no limit. Octavia doesn't tell how many there are. `None`: not told, or not to
+/// be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quota {
+    /// Load balancers.
+    #[serde(rename = "loadbalancer", skip_serializing_if = "Option::is_none")]
+    pub load_balancers: Option<i64>,
+    /// Listeners.
+    #[serde(rename = "listener", skip_serializing_if = "Option::is_none")]
+    pub listeners: Option<i64>,
+    /// Pools.
+    #[serde(rename = "pool", skip_serializing_if = "Option::is_none")]
+    pub pools: Option<i64>,
+    /// Members of all pools.
+    #[serde(rename = "member", skip_serializing_if = "Option::is_none")]
+    pub members: Option<i64>,
+    /// Health monitors.
+    #[serde(rename = "healthmonitor", skip_serializing_if = "Option::is_none")]
+    pub health_monitors: Option<i64>,
+}
 
 impl Octavia {
     /// Reads a project's quotas.
@@ -23,14 +41,14 @@ impl Octavia {
     ///
     /// # Errors
     /// `Forbidden` for everybody else.
-    pub async fn set_quota(&self, project: &ProjectId, limits: &BTreeMap<String, i64>) -> Result<Quota, Error> {
-        self.api.update(QUOTAS, project.as_str(), limits).await
+    pub async fn set_quota(&self, project: &ProjectId, quota: &Quota) -> Result<Quota, Error> {
+        self.api.update(QUOTAS, project.as_str(), quota).await
     }
 
-    /// Gives a project the default quotas again. Needs an administrator.
+    /// Gives a project the default quotas again, whether it has others or not. Needs an administrator.
     ///
     /// # Errors
-    /// `Forbidden` for everybody else, `NotFound` when it has no quotas of its own.
+    /// `Forbidden` for everybody else.
     pub async fn reset_quota(&self, project: &ProjectId) -> Result<(), Error> {
         self.api.delete(QUOTAS, project.as_str()).await
     }
