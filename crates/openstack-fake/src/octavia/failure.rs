@@ -92,6 +92,11 @@ impl Failure {
         Self::new(409, format!("{} {id} is immutable and cannot be updated.", kind.title()))
     }
 
+    /// Octavia stumbles over what it takes only where a whole load balancer is created. Its own words are Python's.
+    pub fn only_within_whole() -> Self {
+        Self::new(500, "Internal error: what belongs to it can only be given with a whole load balancer.")
+    }
+
     pub fn forbidden() -> Self {
         Self::new(403, "Policy does not allow this request to be performed.")
     }

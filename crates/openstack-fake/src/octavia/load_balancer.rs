@@ -42,7 +42,10 @@ impl Octavia {
         if let Some(object) = self.store.get_mut(id) {
             object.set(Provisioning::PendingDelete, None);
         }
-        self.leave(id, [Deed::Deleted(id)]);
+        let pools = self.store.child_ids(id, Kind::Pool);
+        let has_members = pools.into_iter().any(|pool| self.store.children(pool, Kind::Member).next().is_some());
+        let emptied = has_members && self.provider_of(id) == Provider::Ovn;
+        self.leave(id, emptied.then_some(Deed::Emptied(id)).into_iter().chain([Deed::Deleted(id)]));
         Ok(())
     }
 

@@ -47,7 +47,7 @@ impl Octavia {
         match deed {
             Deed::Deleted(id) => drop(self.store.remove(*id)),
             Deed::Members { deleted, .. } => deleted.iter().for_each(|id| drop(self.store.remove(*id))),
-            Deed::Created(_) | Deed::Changed(..) => {}
+            Deed::Created(_) | Deed::Changed(..) | Deed::Emptied(_) => {}
         }
         let up = self.is_up(load_balancer);
         self.set(load_balancer, Provisioning::Active, Some(online_if(up)));
@@ -66,7 +66,7 @@ impl Octavia {
     /// A step has failed. What the load balancer itself was to become is in ERROR; if it was a part of it, only that is.
     pub(super) fn fail(&mut self, neutron: &mut Neutron, load_balancer: Uuid, provider: Provider, deed: &Deed) {
         let failed = match deed {
-            Deed::Created(id) | Deed::Changed(id, _) | Deed::Deleted(id) => vec![*id],
+            Deed::Created(id) | Deed::Changed(id, _) | Deed::Deleted(id) | Deed::Emptied(id) => vec![*id],
             Deed::Members { created, changed, deleted, .. } => [&created[..], changed, deleted].concat(),
         };
         if failed.contains(&load_balancer) {

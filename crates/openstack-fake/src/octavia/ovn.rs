@@ -28,6 +28,7 @@ impl Octavia {
             }
             Deed::Changed(id, given) => self.changed_by_ovn(load_balancer, id, given),
             Deed::Deleted(id) => self.deleted_by_ovn(neutron, load_balancer, id),
+            Deed::Emptied(_) => {}
             Deed::Members { pool, created, changed, deleted } => {
                 self.remove_members(neutron, &deleted);
                 for id in created.into_iter().chain(changed) {
@@ -143,6 +144,7 @@ impl Octavia {
         let (pools, listeners) = (ids(Kind::Pool), ids(Kind::Listener));
         let any_member = pools.iter().any(|pool| self.store.children(*pool, Kind::Member).next().is_some());
         for pool in pools {
+            self.members_done(pool);
             let status = if any_member && self.is_up(pool) { self.pool_status(pool) } else { Operating::Offline };
             self.set(pool, Provisioning::Active, Some(status));
         }
@@ -154,6 +156,14 @@ impl Octavia {
         }
         let status = if self.is_up(load_balancer) { worst } else { Operating::Offline };
         self.set(load_balancer, Provisioning::Active, Some(status));
+    }
+
+    /// The driver says of all members that it has that they are done, also of those that the same request has still to
+    /// change or to delete.
+    fn members_done(&mut self, pool: Uuid) {
+        let known = self.store.children(pool, Kind::Member).filter(|m| m.provisioning != Provisioning::PendingCreate);
+        let known: Vec<Uuid> = known.map(|member| member.id).collect();
+        self.store.mark(&known, Provisioning::Active);
     }
 
     pub(super) fn pool_status(&self, pool: Uuid) -> Operating {

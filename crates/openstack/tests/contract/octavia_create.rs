@@ -1,8 +1,9 @@
 //! Load balancers that are created as a whole, their addresses, their end.
 
 use super::octavia_fixture::{PROVIDER, with_load_balancers};
+use futures::future::join_all;
 use kuryr_openstack::{
-    Found, Kind,
+    Error, Found, Kind,
     neutron::{FixedIpRequest, NewPort},
     octavia::{
         Algorithm, Fault, LoadBalancerUpdate, NewAdditionalVip, NewHealthMonitor, NewListener, NewLoadBalancer,
@@ -59,7 +60,6 @@ async fn a_load_balancer_is_created_by_one_request_and_deleted_by_another() {
         let port = balancer.vip_port_id.clone().unwrap();
         let port = rig.world.neutron.get_port(&port).await.unwrap();
         assert_eq!(port.name, format!("ovn-lb-vip-{}", balancer.id));
-        rig.octavia.delete_load_balancer_tree(&balancer.id).await.unwrap();
         rig.delete(&balancer.id).await.unwrap();
         assert_eq!(rig.octavia.get_pool(&created.pools[0].pool.id).await.found().unwrap(), None);
         let gone = rig.octavia.delete_load_balancer_tree(&balancer.id).await.unwrap_err();
@@ -88,8 +88,11 @@ async fn a_port_of_our_own_keeps_the_address() {
             rig.delete(&created.load_balancer.id).await.unwrap();
             rig.world.neutron.get_port(&port.id).await.unwrap();
         }
-        let http = NewLoadBalancer { listeners: vec![NewListener::on(Protocol::Http, 80)], ..new.clone() };
-        assert_eq!(rig.refusal(&http).await.kind(), Kind::Unsupported);
+        let twice = NewLoadBalancer {
+            listeners: vec![rig.listener(80, &[]), NewListener::on(Protocol::Tcp, 80)],
+            ..new.clone()
+        };
+        assert_eq!(rig.refusal(&twice).await.octavia_fault(), Some(Fault::DuplicateListener));
         rig.world.neutron.get_port(&port.id).await.unwrap();
         assert_eq!(rig.port_names().await, [""], "and no other port is left by the refusal");
         let taken = NewPort { device_id: Some("somebody".to_owned()), ..rig.world.port() };
@@ -107,8 +110,9 @@ async fn a_port_of_our_own_keeps_the_address() {
 async fn a_refused_load_balancer_leaves_its_port() {
     with_load_balancers(|rig| async move {
         let vip_address: Option<IpAddr> = "10.77.9.9".parse().ok();
-        let http = NewLoadBalancer { vip_address, ..rig.balancer(vec![NewListener::on(Protocol::Http, 80)]) };
-        assert_eq!(rig.refusal(&http).await.kind(), Kind::Unsupported);
+        let twice = vec![rig.listener(80, &[]), NewListener::on(Protocol::Tcp, 80)];
+        let twice = NewLoadBalancer { vip_address, ..rig.balancer(twice) };
+        assert_eq!(rig.refusal(&twice).await.octavia_fault(), Some(Fault::DuplicateListener));
         assert_eq!(rig.balancers().await, []);
         let left = rig.port_names().await;
         assert!(left.len() == 1 && left[0].starts_with("ovn-lb-vip-"), "{left:?}");
@@ -130,8 +134,9 @@ async fn an_address_is_one_of_the_subnet_and_nobody_elses() {
         let outside = rig.refusal(&at("192.0.2.1")).await;
         assert_eq!((outside.status(), outside.octavia_fault()), (Some(500), Some(Fault::InvalidAddress)), "{outside}");
         assert_eq!((outside.kind(), outside.outcome_unknown()), (Kind::BadRequest, false));
-        rig.octavia.delete_load_balancer(&created.load_balancer.id).await.unwrap();
-        rig.delete(&created.load_balancer.id).await.unwrap();
+        let id = &created.load_balancer.id;
+        rig.octavia.delete_load_balancer(id).await.unwrap();
+        rig.gone(id).await;
     })
     .await;
 }
@@ -158,20 +163,34 @@ async fn both_families_are_two_addresses_of_one_network() {
     .await;
 }
 
+/// Of several changes at a time some come while another one is carried out.
 #[tokio::test]
 async fn what_is_pending_refuses_changes() {
     with_load_balancers(|rig| async move {
         let created = rig.create(&rig.balancer(vec![rig.listener(80, &[1])])).await;
         let id = &created.load_balancer.id;
         let rename = LoadBalancerUpdate { name: Some("c".to_owned()), ..LoadBalancerUpdate::default() };
-        let updated = rig.octavia.update_load_balancer(id, &rename).await.unwrap();
-        assert_eq!((updated.name.as_str(), updated.provisioning_status.is_pending()), ("c", true));
-        let busy = rig.octavia.update_load_balancer(id, &rename).await.unwrap_err();
-        assert_eq!((busy.kind(), busy.status()), (Kind::Immutable, Some(409)), "{busy}");
-        let listener = NewListener { load_balancer_id: Some(id.clone()), ..NewListener::on(Protocol::Tcp, 81) };
-        let busy = rig.octavia.create_listener(&listener).await.unwrap_err();
-        assert_eq!((busy.kind(), busy.octavia_fault()), (Kind::Immutable, Some(Fault::Immutable)), "{busy}");
+        let renamed = join_all((0..8).map(|_| rig.octavia.update_load_balancer(id, &rename))).await;
+        let (taken, refused): (Vec<_>, Vec<_>) = renamed.into_iter().partition(Result::is_ok);
+        for updated in taken.into_iter().flatten() {
+            assert_eq!((updated.name.as_str(), updated.provisioning_status.is_pending()), ("c", true));
+        }
+        let mut refused: Vec<Error> = refused.into_iter().filter_map(Result::err).collect();
+        assert!(!refused.is_empty());
         rig.settle(id).await;
+        let new: Vec<NewListener> = (81..89)
+            .map(|port| NewListener { load_balancer_id: Some(id.clone()), ..NewListener::on(Protocol::Tcp, port) })
+            .collect();
+        let listeners = join_all(new.iter().map(|new| rig.octavia.create_listener(new))).await;
+        let (taken, not_taken): (Vec<_>, Vec<_>) = listeners.into_iter().partition(Result::is_ok);
+        assert!(!not_taken.is_empty());
+        refused.extend(not_taken.into_iter().filter_map(Result::err));
+        for busy in refused {
+            assert_eq!((busy.kind(), busy.status()), (Kind::Immutable, Some(409)), "{busy}");
+            assert_eq!((busy.octavia_fault(), busy.outcome_unknown()), (Some(Fault::Immutable), false));
+        }
+        rig.settle(id).await;
+        assert_eq!(rig.listeners(id).await.len(), 1 + taken.len());
     })
     .await;
 }
@@ -200,7 +219,7 @@ async fn what_the_provider_can_do_is_taken() {
         let monitor = pool.health_monitor.as_ref().unwrap();
         let monitor = rig.octavia.get_health_monitor(&monitor.id).await.unwrap();
         assert_eq!((monitor.delay, monitor.timeout, monitor.max_retries, monitor.max_retries_down), (5, 3, 2, 3));
-        assert_eq!(monitor.pools, [pool.pool.id.clone()]);
+        assert_eq!(monitor.pools, std::slice::from_ref(&pool.pool.id));
     })
     .await;
 }

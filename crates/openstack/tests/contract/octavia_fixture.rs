@@ -118,15 +118,29 @@ impl Rig {
         }
     }
 
-    /// Deletes a load balancer with all that is below it, and waits until it is gone.
+    /// Deletes a load balancer with all that is below it, and waits until it is gone. One that is being deleted looks `ACTIVE` in between,
+    /// and a second deletion then would end in `ERROR`: so it is asked for once.
     pub async fn delete(&self, id: &LoadBalancerId) -> Result<(), Error> {
         let begun = Instant::now();
-        // What is pending can't be deleted, and what is being deleted is ACTIVE in between.
-        while self.octavia.get_load_balancer(id).await.found()?.is_some() && begun.elapsed() < PATIENCE {
-            let _ = self.octavia.delete_load_balancer_tree(id).await;
+        let mut asked = false;
+        while let Some(found) = self.octavia.get_load_balancer(id).await.found()? {
+            assert!(begun.elapsed() < PATIENCE, "it doesn't go: {found:?}");
+            if !asked || found.provisioning_status == ProvisioningStatus::Error {
+                // While something of it is pending it can't be deleted.
+                asked = self.octavia.delete_load_balancer_tree(id).await.is_ok();
+            }
             tokio::time::sleep(PAUSE).await;
         }
-        self.octavia.get_load_balancer(id).await.found().map(|left| assert_eq!(left, None))
+        Ok(())
+    }
+
+    /// Waits until a load balancer that is being deleted is gone.
+    pub async fn gone(&self, id: &LoadBalancerId) {
+        let begun = Instant::now();
+        while let Some(found) = self.octavia.get_load_balancer(id).await.found().unwrap() {
+            assert!(begun.elapsed() < PATIENCE, "it doesn't go: {found:?}");
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     pub async fn balancers(&self) -> Vec<LoadBalancer> {
