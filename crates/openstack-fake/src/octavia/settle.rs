@@ -184,8 +184,8 @@ impl Octavia {
         Duration::from_millis(match deed {
             Deed::Created(id) if kind(id) == Some(Kind::LoadBalancer) => 130,
             Deed::Created(_) | Deed::Changed(..) => 100,
-            Deed::Emptied(_) => 100,
-            Deed::Deleted(id) => 200 + times(250, self.store.children(*id, Kind::Pool).count()),
+            Deed::Emptied(id) => 50 + times(250, self.store.children(*id, Kind::Pool).count()),
+            Deed::Deleted(_) => 200,
             Deed::Members { created, changed, deleted, .. } => {
                 200 + times(60, created.len() + changed.len() + deleted.len())
             }
