@@ -227,7 +227,7 @@ fn excerpt(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Endpoint, octavia::Fault as OctaviaFault};
+    use crate::Endpoint;
     use reqwest::Method;
 
     fn call(method: Method) -> Call {
@@ -274,75 +274,6 @@ mod tests {
         }
         let redirect = of(302, "");
         assert_eq!((redirect.kind(), redirect.message()), (Kind::Malformed, "(no text)"));
-    }
-
-    #[test]
-    fn octavias_words_decide_before_the_status() {
-        let of = |status: u16, words: &str| {
-            let call = Endpoint::<()>::new(Service::LOAD_BALANCER, Method::POST, &["lbaas", "loadbalancers"]).call;
-            let body =
-                serde_json::json!({ "faultcode": "Client", "faultstring": words, "debuginfo": null }).to_string();
-            let error = failure(&call, StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes());
-            assert_eq!(error.message(), words);
-            (error.kind(), error.octavia_fault(), error.outcome_unknown())
-        };
-        for (status, words, kind, fault) in [
-            (409, "Load Balancer 7 is immutable and cannot be updated.", Kind::Immutable, OctaviaFault::Immutable),
-            (409, "Invalid state PENDING_UPDATE of loadbalancer resource 7", Kind::Immutable, OctaviaFault::Immutable),
-            (
-                409,
-                "Another Listener on this Load Balancer is already using protocol TCP and protocol_port 80",
-                Kind::Conflict,
-                OctaviaFault::DuplicateListener,
-            ),
-            (
-                409,
-                "The VIP IP address is already in use: IP address 10.0.0.1 already allocated in subnet 7",
-                Kind::Conflict,
-                OctaviaFault::AddressInUse,
-            ),
-            (
-                409,
-                "The VIP IP address is already in use: No more IP addresses available on network 7.",
-                Kind::AddressesExhausted,
-                OctaviaFault::NoAddress,
-            ),
-            (
-                409,
-                "The VIP IP address is already in use: Quota exceeded for resources: ['port'].",
-                Kind::OverQuota,
-                OctaviaFault::Quota,
-            ),
-            (403, "Quota has been met for resources: Load Balancer", Kind::OverQuota, OctaviaFault::Quota),
-            (
-                501,
-                "Provider 'ovn' does not support a requested option: OVN provider does not support HTTP protocol",
-                Kind::Unsupported,
-                OctaviaFault::Unsupported,
-            ),
-            (501, "Provider 'x' was not found.", Kind::BadRequest, OctaviaFault::NoProvider),
-            (400, "Provider 'x' is not enabled.", Kind::BadRequest, OctaviaFault::NoProvider),
-            (404, "Load Balancer 7 not found.", Kind::NotFound, OctaviaFault::NotFound),
-            (
-                500,
-                "Provider 'ovn' reports error: IP address 192.0.2.1 is not a valid IP for the specified subnet.",
-                Kind::BadRequest,
-                OctaviaFault::InvalidAddress,
-            ),
-            (400, "Subnet 7 not found.", Kind::BadRequest, OctaviaFault::NoSuchReference),
-            (503, "Project busy.  Unable to lock the project.", Kind::Unavailable, OctaviaFault::ProjectBusy),
-        ] {
-            assert_eq!(of(status, words), (kind, Some(fault), false), "{status} {words}");
-        }
-        for (status, words, kind, unknown) in [
-            (403, "Policy does not allow this request to be performed.", Kind::Forbidden, false),
-            (404, "Not Found", Kind::Malformed, false),
-            (400, "Validation failure: x", Kind::BadRequest, false),
-            (409, "Already an entity with that specified id.", Kind::Conflict, false),
-            (500, "Provider 'ovn' reports error: x", Kind::Server, true),
-        ] {
-            assert_eq!(of(status, words), (kind, None, unknown), "{status} {words}");
-        }
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub struct NewListener {
     /// Its pool, when that exists already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_pool_id: Option<PoolId>,
-    /// Its pool; only in the load balancer's creation. (In a listener's own creation Octavia takes it and forgets it.)
+    /// Its pool; only in the load balancer's creation. (In a listener's own creation Octavia fails: 500.)
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_pool: Option<DefaultPool>,
     /// Headers to add to requests (HTTP), as `X-Forwarded-For: true`.
@@ -106,7 +106,7 @@ pub struct ListenerUpdate {
     /// Most connections at a time; -1: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_limit: Option<i64>,
-    /// Its pool; `Some(None)`: none.
+    /// Its pool; `Some(None)`: none. Never for the OVN provider: it can't report the change, and the load balancer is pending for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_pool_id: Option<Option<PoolId>>,
     /// Headers to add to requests (HTTP).

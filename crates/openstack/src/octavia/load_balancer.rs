@@ -95,7 +95,8 @@ impl Octavia {
     ///
     /// # Errors
     /// Most notable kinds: `Unsupported` (the provider can't do something of it), `OverQuota`, `Conflict` (the address is in use),
-    /// `BadRequest`. Nothing is created then.
+    /// `BadRequest`. There is no load balancer then, but a port that Octavia had made for the address is left, and with it the address is
+    /// taken: give it a port of one's own (`vip_port_id`).
     pub async fn create_load_balancer(&self, new: &NewLoadBalancer) -> Result<LoadBalancerGraph, Error> {
         let endpoint = self.api.endpoint(LOAD_BALANCERS, Method::POST, &[LOAD_BALANCERS.path]).items(new.objects());
         self.api.cloud.run(&endpoint.body(LOAD_BALANCERS.one, new).answer_in(LOAD_BALANCERS.one)).await
@@ -138,7 +139,8 @@ impl Octavia {
         self.api.delete(LOAD_BALANCERS, id.as_str()).await
     }
 
-    /// Deletes a load balancer and everything below it. It is gone when it isn't found any more.
+    /// Deletes a load balancer and everything below it. It is gone when it isn't found any more. With the OVN provider it may look `ACTIVE` in
+    /// between, and a second deletion then ends in `ERROR`: ask once and wait.
     ///
     /// # Errors
     /// `Immutable` unless it is `ACTIVE` or in `ERROR`, `NotFound` when there was none at the first attempt.

@@ -140,7 +140,8 @@ impl Octavia {
     }
 
     /// Gives a pool these members and no others, by one request. Members are known by address and port: new ones are created, those
-    /// that aren't named are deleted, all others are set to what is said here, and are pending even where nothing changes.
+    /// that aren't named are deleted, all others are set to what is said here, and are pending even where nothing changes. With the OVN provider
+    /// the next batch must wait until the list of members is the one asked for: their states don't tell (docs/octavia.md).
     ///
     /// # Errors
     /// Most notable kinds: `Immutable`, `OverQuota`, `Unsupported`, `NotFound` (the pool, or a subnet); `Conflict`

@@ -18,7 +18,7 @@ pub struct SessionPersistence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie_name: Option<String>,
     /// Seconds for which the member is remembered. Octavia takes it for UDP and SCTP pools; for TCP pools only in the creation of a
-    /// whole load balancer.
+    /// whole load balancer. Without it the OVN provider remembers nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistence_timeout: Option<u32>,
     /// Netmask of the addresses that are taken for one client. Only of UDP and SCTP.

@@ -28,10 +28,10 @@ pub struct NewPool {
     /// Whether it may serve.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_state_up: Option<bool>,
-    /// Members; only in the load balancer's creation.
+    /// Members; only in the load balancer's creation. (In a pool's own creation Octavia fails: 500.)
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<NewMember>,
-    /// Health monitor; only in the load balancer's creation.
+    /// Health monitor; only in the load balancer's creation. (In a pool's own creation Octavia fails: 500.)
     #[serde(rename = "healthmonitor", skip_serializing_if = "Option::is_none")]
     pub health_monitor: Option<NewHealthMonitor>,
     /// Tags. Since API 2.5.
@@ -61,10 +61,11 @@ pub struct PoolUpdate {
     /// Free text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// How it chooses a member.
+    /// How it chooses a member. The OVN provider takes it and does nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lb_algorithm: Option<Algorithm>,
-    /// Whether a client comes to the same member again; `Some(None)`: it needn't.
+    /// Whether a client comes to the same member again; `Some(None)`: it needn't. Always with `admin_state_up`: without it the OVN provider
+    /// fails, and the pool stays in `ERROR`. It never takes a persistence away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_persistence: Option<Option<SessionPersistence>>,
     /// Whether it may serve.

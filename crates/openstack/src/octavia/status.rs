@@ -6,7 +6,8 @@ open_enum! {
     /// What is being done to an object. While one of a load balancer's objects is pending the load balancer is too, and each
     /// change of any of them is refused ([`Kind::Immutable`](crate::Kind::Immutable)).
     ProvisioningStatus {
-        /// Done: what was asked for is what there is. The only state in which anything may be changed.
+        /// What was asked for is what there is. The only state in which anything may be changed. A load balancer of the OVN provider is so
+        /// between the steps of a change as well: look at its pools and members too.
         Active = "ACTIVE",
         /// Being created.
         PendingCreate = "PENDING_CREATE",
