@@ -50,6 +50,10 @@ impl Rig {
         self.token = token.unwrap_or_else(|| panic!("no token: {answer:?}")).1.clone();
     }
 
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     pub async fn ask(&self, service: Service, method: Method, path: &str, body: Option<Value>) -> Option<Said> {
         let headers = Headers { token: Some(self.token.clone()), ..Headers::default() };
         match self.cloud.handle(call(service, method, path, body), headers).await {

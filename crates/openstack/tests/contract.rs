@@ -20,24 +20,16 @@ mod contract {
     mod backend;
     mod exhausted;
     mod fixture;
-    #[cfg(feature = "lab")]
     mod floating_ips;
     mod groups;
     mod lists;
     mod lookups;
     mod measure;
-    // The fake cloud has no Octavia and no floating IPs yet: until then these are for the real one alone.
-    #[cfg(feature = "lab")]
     mod octavia_changes;
-    #[cfg(feature = "lab")]
     mod octavia_create;
-    #[cfg(feature = "lab")]
     mod octavia_fixture;
-    #[cfg(feature = "lab")]
     mod octavia_lists;
-    #[cfg(feature = "lab")]
     mod octavia_members;
-    #[cfg(feature = "lab")]
     mod octavia_refusals;
     mod ports;
     mod raw;

@@ -2,6 +2,7 @@
 //! which words, was read off a Neutron 29 with ML2/OVN; the contract tests hold it to that.
 
 mod address;
+mod association;
 mod attribute;
 mod body;
 mod control;

@@ -4,9 +4,9 @@ use super::{
     Failure, Octavia, Outcome, Provider, Provisioning, Request,
     member::{check_reserved, place},
     object::{Json, Kind},
-    provider,
-    schema::{self, text_as_flag},
+    provider, schema,
     settle::Deed,
+    value::text_as_flag,
     vip,
 };
 use crate::{call::Answer, neutron::Neutron, uuid::Uuid};

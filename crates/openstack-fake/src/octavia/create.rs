@@ -5,7 +5,7 @@ use super::{
     object::{Json, Kind, Object},
     schema::{self, POST},
     settle::Deed,
-    vip,
+    vip, vip_port,
 };
 use crate::{neutron::Neutron, uuid::Uuid};
 use serde_json::Value;
@@ -39,7 +39,7 @@ impl Octavia {
         schema::fill(attributes::LOAD_BALANCER, &mut body);
         let mut object = Object::new(Kind::LoadBalancer, &project, None, body);
         let id = object.id;
-        vip::allocate(neutron, &project, provider, id, &mut object.attributes)?;
+        vip_port::allocate(neutron, &project, provider, id, &mut object.attributes)?;
         self.store.insert(object);
         let created = self.fill_load_balancer(id, provider, listeners, pools);
         // As at the real one: what is refused from here on leaves the ports behind.

@@ -51,7 +51,7 @@ impl Failure {
     /// Says in which body a value couldn't be made one of its type.
     pub fn in_body(self, argument: &str, body: &Value) -> Self {
         match self.how {
-            How::Conversion => Self::input(argument, &super::schema::repr(body), &self.message),
+            How::Conversion => Self::input(argument, &super::value::repr(body), &self.message),
             How::Fault | How::Page => self,
         }
     }
@@ -90,6 +90,11 @@ impl Failure {
 
     pub fn immutable(kind: Kind, id: Uuid) -> Self {
         Self::new(409, format!("{} {id} is immutable and cannot be updated.", kind.title()))
+    }
+
+    /// Octavia stumbles over what it takes only where a whole load balancer is created. Its own words are Python's.
+    pub fn only_within_whole() -> Self {
+        Self::new(500, "Internal error: what belongs to it can only be given with a whole load balancer.")
     }
 
     pub fn forbidden() -> Self {

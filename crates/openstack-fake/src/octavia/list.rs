@@ -4,7 +4,7 @@ use super::{
     Failure, Octavia, Outcome, Request,
     object::{Json, Kind, Object},
     render::chosen,
-    schema::text_as_flag,
+    value::text_as_flag,
 };
 use crate::{call::Answer, uuid::Uuid};
 use serde_json::{Value, json};
@@ -15,6 +15,10 @@ const AUXILIARY: [&str; 7] = ["limit", "marker", "sort", "sort_key", "sort_dir",
 const TAGS: [&str; 4] = ["tags", "tags-any", "not-tags", "not-tags-any"];
 /// What objects answer but can't be filtered by.
 const NOT_FILTERS: [&str; 6] = ["tenant_id", "additional_vips", "loadbalancers", "listeners", "pools", "members"];
+
+/// What some fields are called in Octavia's database: filters are taken by these names as well.
+const IN_THE_DATABASE: [(&str, &str); 3] =
+    [("load_balancer_id", "loadbalancer_id"), ("enabled", "admin_state_up"), ("ip_address", "address")];
 
 /// The fields that a query asks for.
 pub(super) fn fields(query: &str) -> Vec<String> {
@@ -34,6 +38,8 @@ impl Query {
     fn parse(query: &str, most: usize) -> Result<Self, Failure> {
         let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
+            let inner = IN_THE_DATABASE.iter().find(|(inner, _)| *inner == name);
+            let name = inner.map_or(name, |(_, outer)| (*outer).to_owned());
             parameters.entry(name).or_default().push(value);
         }
         let mut query = Self { parameters, sort: Vec::new(), limit: Some(most) };

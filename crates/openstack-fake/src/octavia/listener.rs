@@ -34,6 +34,9 @@ fn text<'a>(body: &'a Json, name: &str) -> &'a str {
 impl Octavia {
     pub(super) fn create_listener(&mut self, request: &Request<'_>) -> Outcome {
         let mut body = schema::read(request.call, Kind::Listener, POST)?;
+        if body.get("default_pool").is_some_and(|pool| !pool.is_null()) {
+            return Err(Failure::only_within_whole());
+        }
         let owner = self.find(Kind::LoadBalancer, text(&body, "loadbalancer_id"))?;
         let (load_balancer, project) = (owner.id, owner.project.clone());
         request.may_touch(&project)?;

@@ -4,8 +4,9 @@ use super::{
     Failure, Octavia, Outcome, Provider, Provisioning, Request,
     object::Kind,
     quota::only_admin,
-    schema::{self, PUT, text_as_flag},
+    schema::{self, PUT},
     settle::{Deed, Given},
+    value::text_as_flag,
     vip,
 };
 use crate::{call::Answer, neutron::Neutron, uuid::Uuid};
@@ -41,7 +42,10 @@ impl Octavia {
         if let Some(object) = self.store.get_mut(id) {
             object.set(Provisioning::PendingDelete, None);
         }
-        self.leave(id, [Deed::Deleted(id)]);
+        let pools = self.store.child_ids(id, Kind::Pool);
+        let has_members = pools.into_iter().any(|pool| self.store.children(pool, Kind::Member).next().is_some());
+        let emptied = has_members && self.provider_of(id) == Provider::Ovn;
+        self.leave(id, emptied.then_some(Deed::Emptied(id)).into_iter().chain([Deed::Deleted(id)]));
         Ok(())
     }
 

@@ -1,6 +1,11 @@
 //! Octavia's Load Balancer API v2, as far as `crates/openstack` has a call for it, with the providers `ovn` and `amphora`.
-//! What is said and refused, and with which words, was read in the sources of Octavia 19 and its OVN provider 11; the
-//! contract tests hold it to that.
+//! What is said and refused, and with which words, was read in the sources of Octavia 19 and its OVN provider 11, and
+//! compared with the lab's by some 210 requests that were sent to both; the contract tests hold it to that.
+//!
+//! What it knows nothing of: L7 policies (in a request they are ignored), flavors, availability zones, amphorae, certificates
+//! behind references, statistics (all are zero), and the rows that OVN really has: members that nobody can reach are served
+//! as well. Amphorae are from the sources alone; the lab has none. In messages the order of a set or of a body's members
+//! may differ, and Octavia's database says more when it fails.
 //!
 //! A request changes what Octavia knows and leaves *steps* behind, as the real one leaves them to its driver: see
 //! [`settle`]. They are done when their time has come, which is looked after before every request and every look from
@@ -20,6 +25,7 @@ mod member;
 mod monitoring;
 mod object;
 mod operating;
+mod ovn;
 mod pool;
 mod protocol;
 mod provider;
@@ -31,9 +37,11 @@ mod statuses;
 mod store;
 #[cfg(test)]
 mod tests;
+mod value;
 mod versions;
 mod view;
 mod vip;
+mod vip_port;
 
 use crate::{
     OctaviaConfig,

@@ -18,6 +18,9 @@ fn text<'a>(body: &'a Json, name: &str) -> &'a str {
 impl Octavia {
     pub(super) fn create_pool(&mut self, request: &Request<'_>) -> Outcome {
         let mut body = schema::read(request.call, Kind::Pool, POST)?;
+        if ["members", "healthmonitor"].iter().any(|name| body.get(*name).is_some_and(|value| !value.is_null())) {
+            return Err(Failure::only_within_whole());
+        }
         let listener = body.remove("listener_id").and_then(|id| id.as_str().map(ToOwned::to_owned));
         let named = body.remove("loadbalancer_id").and_then(|id| id.as_str().map(ToOwned::to_owned));
         let listener = match &listener {
@@ -54,8 +57,7 @@ impl Octavia {
         Ok(self.answer_one(201, self.stored(Kind::Pool, id)?, &[]))
     }
 
-    /// Adds a pool that has been asked for alone or with its load balancer. Members and monitors that come along with one
-    /// alone are ignored, as Octavia does.
+    /// Adds a pool that has been asked for alone or with its load balancer.
     pub(super) fn insert_pool(&mut self, load_balancer: Uuid, mut body: Json) -> Result<Uuid, Failure> {
         let project = self.owner(load_balancer)?.project.clone();
         for name in ["project_id", "tenant_id", "members", "healthmonitor"] {

@@ -76,7 +76,7 @@ impl Octavia {
         for (name, value) in limits {
             let unknown = || Failure::new(400, format!("Unknown attribute for argument quotas.quota: {name}"));
             let known = known(name).ok_or_else(unknown)?;
-            let text = super::schema::python(value);
+            let text = super::value::python(value);
             let limit = value.as_i64().ok_or_else(|| Failure::input(name, &text, "Value should be an integer"))?;
             if limit < -1 {
                 return Err(Failure::input(name, &text, "Value should be greater or equal to -1"));

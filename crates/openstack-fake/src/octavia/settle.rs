@@ -4,7 +4,10 @@
 //! each report says that the load balancer is `ACTIVE`: one that was created with everything in it is so before its
 //! listeners and members are, and takes the next change although steps of the last one are still to come.
 
-use super::{Octavia, object::Kind};
+use super::{
+    Octavia, Operating, Provisioning,
+    object::{Kind, Object},
+};
 use crate::{neutron::Neutron, uuid::Uuid};
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
@@ -41,7 +44,14 @@ pub(super) enum Deed {
     Created(Uuid),
     Changed(Uuid, Given),
     Deleted(Uuid),
-    Members { pool: Uuid, created: Vec<Uuid>, changed: Vec<Uuid>, deleted: Vec<Uuid> },
+    /// A load balancer that is being deleted looks done, because its members go first.
+    Emptied(Uuid),
+    Members {
+        pool: Uuid,
+        created: Vec<Uuid>,
+        changed: Vec<Uuid>,
+        deleted: Vec<Uuid>,
+    },
 }
 
 #[derive(Debug)]
@@ -58,6 +68,8 @@ pub(super) struct Work {
     settle: Settle,
     queues: HashMap<Uuid, VecDeque<Step>>,
     due: BTreeSet<(Instant, Uuid)>,
+    /// Load balancers that are gone, and are to be deleted once more.
+    ghosts: HashMap<Uuid, Object>,
     /// Load balancers whose steps are never done.
     stuck: HashSet<Uuid>,
     /// How many of the next changes fail.
@@ -66,7 +78,14 @@ pub(super) struct Work {
 
 impl Work {
     pub fn new(settle: Settle) -> Self {
-        Self { settle, queues: HashMap::new(), due: BTreeSet::new(), stuck: HashSet::new(), failing: 0 }
+        Self {
+            settle,
+            queues: HashMap::new(),
+            due: BTreeSet::new(),
+            ghosts: HashMap::new(),
+            stuck: HashSet::new(),
+            failing: 0,
+        }
     }
 
     /// Adds the steps of one change.
@@ -115,6 +134,7 @@ impl Work {
     /// Nothing is left to do for a load balancer.
     pub fn forget(&mut self, load_balancer: Uuid) {
         self.queues.remove(&load_balancer);
+        self.ghosts.remove(&load_balancer);
         self.due.retain(|(_, id)| *id != load_balancer);
         self.stuck.remove(&load_balancer);
     }
@@ -164,7 +184,8 @@ impl Octavia {
         Duration::from_millis(match deed {
             Deed::Created(id) if kind(id) == Some(Kind::LoadBalancer) => 130,
             Deed::Created(_) | Deed::Changed(..) => 100,
-            Deed::Deleted(id) => 200 + times(250, self.store.children(*id, Kind::Pool).count()),
+            Deed::Emptied(id) => 50 + times(250, self.store.children(*id, Kind::Pool).count()),
+            Deed::Deleted(_) => 200,
             Deed::Members { created, changed, deleted, .. } => {
                 200 + times(60, created.len() + changed.len() + deleted.len())
             }
@@ -197,6 +218,13 @@ impl Octavia {
     /// Does the next step of a load balancer. False: there is none.
     fn step(&mut self, neutron: &mut Neutron, load_balancer: Uuid) -> bool {
         let Some(Step { deed, fails, .. }) = self.work.pop(load_balancer) else { return false };
+        if let Some(mut ghost) = self.work.ghosts.remove(&load_balancer) {
+            // OVN has nothing of it any more, and the driver stumbles: it is there again.
+            ghost.set(Provisioning::Error, Some(Operating::Error));
+            self.store.insert(ghost);
+            self.work.queues.remove(&load_balancer);
+            return true;
+        }
         let provider = self.provider_of(load_balancer);
         let is_whole = matches!(deed, Deed::Created(id) | Deed::Deleted(id) if id == load_balancer);
         let is_gone = matches!(deed, Deed::Deleted(id) if id == load_balancer);
@@ -217,8 +245,13 @@ impl Octavia {
     pub(super) fn drop_load_balancer(&mut self, neutron: &mut Neutron, load_balancer: Uuid) {
         self.free_vips(neutron, load_balancer);
         let watched = self.subnets_of(&self.store.descendants(load_balancer));
-        self.store.remove(load_balancer);
+        let gone = self.store.remove(load_balancer);
         self.free_monitors(neutron, watched);
+        let again = self.work.queues.get(&load_balancer).is_some_and(|queue| !queue.is_empty());
+        if let Some(gone) = gone.filter(|_| again) {
+            self.work.ghosts.insert(load_balancer, gone);
+            return;
+        }
         self.work.queues.remove(&load_balancer);
         self.work.stuck.remove(&load_balancer);
     }

@@ -190,7 +190,7 @@ fn vips(object: &Object) -> Vec<VipView> {
 
 fn listener(object: &Object) -> ListenerView {
     let headers = object.attributes.get("insert_headers").and_then(Value::as_object);
-    let header = |(name, value): (&String, &Value)| (name.clone(), super::schema::python(value));
+    let header = |(name, value): (&String, &Value)| (name.clone(), super::value::python(value));
     ListenerView {
         id: object.id.to_string(),
         name: object.text("name").to_owned(),

@@ -40,7 +40,7 @@ impl Backend {
     }
 
     async fn fake(name: &str) -> Self {
-        let config = Config { hosts: Some([FAKE_HOST.to_owned()].into()), ..Config::default() };
+        let config = Config { hosts: Some([FAKE_HOST.to_owned()].into()), ..Config::lab() };
         let fake = FakeCloud::start(config).await.unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), fake.clouds_yaml()).unwrap();

@@ -225,3 +225,31 @@ async fn ovn_never_ends_taking_a_listeners_pool_away() {
         (None, 409)
     );
 }
+
+#[tokio::test]
+async fn one_that_is_deleted_twice_comes_back() {
+    let rig =
+        Rig::with(OctaviaConfig { settle: Settle::After(Duration::from_millis(150)), ..OctaviaConfig::default() })
+            .await;
+    let lb = rig.load_balancer(whole()).await;
+    let path = format!("loadbalancers/{lb}?cascade=true");
+    assert_eq!(rig.delete(&path).await.0, 204);
+    let status = || rig.fake.octavia().get(&lb).map(|view| view.provisioning_status.to_string());
+    let mut seen = vec![status()];
+    while seen.last() != Some(&Some("ACTIVE".to_owned())) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        seen.push(status());
+    }
+    seen.dedup();
+    assert_eq!(seen, [Some("PENDING_DELETE".to_owned()), Some("ACTIVE".to_owned())], "its members go first");
+    assert_eq!(rig.delete(&path).await.0, 204);
+    let mut seen = vec![status()];
+    while seen.last() != Some(&Some("ERROR".to_owned())) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        seen.push(status());
+    }
+    assert!(seen.contains(&None), "it was gone in between: {seen:?}");
+    assert_eq!(rig.delete(&path).await.0, 204);
+    rig.fake.octavia().settle();
+    assert_eq!((status(), rig.fake.port_count()), (None, 0));
+}

@@ -57,3 +57,29 @@ async fn changes_are_dated_and_answered() {
         (&json!("new"), &json!(["a"]), &json!("OFFLINE"))
     );
 }
+
+/// Asks over a connection; the status and the body.
+async fn over_http(address: &str, path: &str, token: &str) -> (String, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nX-Auth-Token: {token}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn paths_are_those_of_the_real_one() {
+    let rig = Rig::start().await;
+    let address = rig.fake.url(crate::Service::LoadBalancer).trim_start_matches("http://").to_owned();
+    let (status, body) = over_http(&address, "/", "").await;
+    assert!(status.contains("200") && body.contains("\"v2.30\""), "{status} {body}");
+    for path in ["/v2/lbaas/loadbalancers", "/v2.0/lbaas/loadbalancers", "/v2.0/loadbalancers"] {
+        let (status, body) = over_http(&address, path, rig.token()).await;
+        assert!(status.contains("200") && body.contains("\"loadbalancers_links\":[]"), "{path}: {status} {body}");
+    }
+    assert!(over_http(&address, "/v2/lbaas/loadbalancers", "").await.0.contains("401"));
+    assert!(over_http(&address, "/v2/lbaas/nothing", rig.token()).await.0.contains("404"));
+}
