@@ -21,6 +21,7 @@ mod integration {
     mod outage;
     mod pools;
     mod random;
+    mod services;
     mod start;
     mod sweep;
     mod views;

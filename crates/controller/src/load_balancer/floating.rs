@@ -200,7 +200,10 @@ async fn new(
         Some(subnet) if subnet.by == FloatingSubnetBy::Tags || subnet.value.starts_with(['~', '!']) => {
             return Err(Error::Service {
                 object: object.to_owned(),
-                problem: format!("the subnet `{}` must be named by its id or its whole name: change the annotation", subnet.value),
+                problem: format!(
+                    "the subnet `{}` must be named by its id or its whole name: change the annotation",
+                    subnet.value
+                ),
             });
         }
         Some(subnet) => {

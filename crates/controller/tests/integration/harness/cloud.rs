@@ -4,7 +4,8 @@ use super::life::{Life, Moment};
 use kuryr_core::names::OwnerMark;
 use kuryr_openstack::{CloudConfig, config::Files};
 use kuryr_openstack_fake::{
-    Config, Effect, Event, FakeCloud, Fault as Injected, Latency, Method, Moment as Commit, Next, PortView, Service,
+    Config, Effect, Event, FakeCloud, Fault as Injected, Latency, LoadBalancers, Method, Moment as Commit, Next,
+    PortView, Service,
 };
 use std::{
     collections::BTreeMap,
@@ -52,7 +53,16 @@ struct State {
 impl Cloud {
     /// A cloud as the lab's is. It ends with the last clone.
     pub async fn start() -> Self {
-        let fake = FakeCloud::start(Config::default()).await.unwrap();
+        Self::start_with(Config::default()).await
+    }
+
+    /// As [`Self::start`], with the networks of Services and an external one.
+    pub async fn start_with_services() -> Self {
+        Self::start_with(Config::lab()).await
+    }
+
+    async fn start_with(config: Config) -> Self {
+        let fake = FakeCloud::start(config).await.unwrap();
         let cloud = Self(Arc::new(Inner { fake, state: Mutex::default(), late: Notify::new() }));
         // Not a clone: the cloud would never end.
         let weak = Arc::downgrade(&cloud.0);
@@ -74,6 +84,11 @@ impl Cloud {
         let clouds = folder.path().join("clouds.yaml");
         std::fs::write(&clouds, self.0.fake.clouds_yaml()).unwrap();
         CloudConfig::read(&Files { clouds, secure: None }, Some("kuryr")).unwrap()
+    }
+
+    /// Octavia.
+    pub fn octavia(&self) -> LoadBalancers<'_> {
+        self.0.fake.octavia()
     }
 
     /// Where Neutron listens: host and port.
@@ -212,10 +227,12 @@ impl Cloud {
 
     async fn event(&self, event: Event) -> Next {
         let call = &event.call;
-        if call.service != Service::Network {
-            return Next::Continue;
-        }
-        let named = format!("{} neutron/{}", call.method, call.resource());
+        let service = match call.service {
+            Service::Network => "neutron",
+            Service::LoadBalancer => "octavia",
+            Service::Identity => return Next::Continue,
+        };
+        let named = format!("{} {service}/{}", call.method, call.resource());
         match event.moment {
             Commit::BeforeCommit => self.before(&named, &event).await,
             Commit::AfterCommit => self.after(&named, call.number),

@@ -139,7 +139,7 @@ impl Target {
     }
 
     fn is_in_namespace(&self) -> bool {
-        matches!(&*self.resource, "pods" | "kuryrports")
+        matches!(&*self.resource, "pods" | "kuryrports" | "services" | "endpointslices" | "kuryrloadbalancers")
     }
 
     fn kind(&self) -> String {

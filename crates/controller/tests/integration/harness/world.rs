@@ -196,6 +196,7 @@ impl World {
             },
             nodes: settings::Nodes::default(),
             sweep: Sweep { period_seconds: 1, grace_seconds: 2, ..Sweep::default() },
+            services: settings::Services::default(),
         };
         let cloud = fake.config();
         let (views, nodes, history) = (Views::default(), Nodes::default(), History::default());
@@ -208,6 +209,18 @@ impl World {
             .await
             .unwrap();
         world
+    }
+
+    /// Services are switched on, on a cloud that has what they need.
+    pub async fn with_services(self) -> Self {
+        let fake = Cloud::start_with_services().await;
+        let services = settings::Services {
+            subnets: vec!["services-v4".to_owned(), "services-v6".to_owned()],
+            floating_network: Some("ext".to_owned()),
+            ..settings::Services::default()
+        };
+        let settings = Settings { services, ..self.settings.clone() };
+        Self { cloud: fake.config(), fake, settings, ..self }
     }
 
     /// Another cluster that has the same project of the same cloud.
