@@ -27,6 +27,7 @@ mod port_status;
 mod reasons;
 mod remembered;
 mod runtime;
+pub mod service;
 pub mod settings;
 mod start;
 mod sweep;
