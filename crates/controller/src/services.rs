@@ -230,26 +230,36 @@ pub fn start(
     workers: &mut JoinSet<&'static str>,
 ) {
     let (all, many, stop) = (shared.clone(), shared.settings.controller.concurrency, runtime.shutdown.clone());
-    spawn(workers, "start of Services", begin(all.clone(), networks.clone(), stop.clone()));
+    let listed = CancellationToken::new();
+    spawn(workers, "start of Services", begin(all.clone(), networks.clone(), listed.clone(), stop.clone()));
     let services = Arc::new(service::Services(all.clone()));
     let (cache, queue) = (all.services.clone(), all.queues.services.clone());
-    spawn(workers, "Services", work(services, cache, queue, inboxes.services, many.services, runtime.clone()));
+    let worked = work(services, cache, queue, inboxes.services, many.services, runtime.clone());
+    spawn(workers, "Services", after(listed.clone(), stop.clone(), worked));
     let load_balancers = Arc::new(LoadBalancers(all.clone()));
     let (cache, queue) = (all.load_balancers.clone(), all.queues.load_balancers.clone());
     let worked = work(load_balancers, cache, queue, inboxes.load_balancers, many.load_balancers, runtime.clone());
-    spawn(workers, "KuryrLoadBalancers", worked);
+    spawn(workers, "KuryrLoadBalancers", after(listed, stop.clone(), worked));
     spawn(workers, "pending load balancers", load_balancer::pending::run(all.clone(), stop.clone()));
     spawn(workers, "audit of load balancers", audit::run(all, stop));
 }
 
+/// Does the work when the lists are there. Not before: of two who wait for the same list kube wakes only one.
+async fn after(listed: CancellationToken, stop: CancellationToken, work: impl Future<Output = ()>) {
+    if stop.run_until_cancelled(listed.cancelled()).await.is_some() {
+        work.await;
+    }
+}
+
 /// Waits for the lists and for what the cloud is, has everything looked at, and looks at the cloud now and then.
-async fn begin(shared: Arc<Services>, networks: Arc<Networks>, stop: CancellationToken) {
+async fn begin(shared: Arc<Services>, networks: Arc<Networks>, listed: CancellationToken, stop: CancellationToken) {
     let synced = async {
         tokio::join!(shared.services.synced(), shared.slices.synced(), shared.load_balancers.synced());
     };
     if stop.run_until_cancelled(synced).await.is_none() {
         return;
     }
+    listed.cancel();
     stop.run_until_cancelled(cloud::follow(&shared, &networks, || {
         let queues = &shared.queues;
         queues.services.open();

@@ -1,8 +1,11 @@
 //! What Octavia has, as far as its own answers have told: nobody asks for it at each change of an endpoint.
 
-use kuryr_core::service::observed::{ObservedLoadBalancer, Provisioning};
+use kuryr_core::service::{
+    graph::MemberKey,
+    observed::{ObservedLoadBalancer, Provisioning},
+};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -23,8 +26,31 @@ pub struct Known {
     pub unverified: bool,
     /// Since when Octavia is at work without a pause.
     pub working_since: Option<Instant>,
+    /// The members that a pool was told to have.
+    pub expected: Option<Expected>,
     /// The floating IP is as desired: there is nothing to be looked at.
     pub floating_is_settled: bool,
+}
+
+/// The members that a pool was told to have. OVN's provider calls the load balancer `ACTIVE` after the first of them, shows those that are to
+/// go as if they stayed, and loses one that is added again before its deletion had its turn: until the pool has them, nothing is sent.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// Id of the pool.
+    pub pool: String,
+    /// The members.
+    pub members: BTreeSet<MemberKey>,
+    /// When Octavia is no longer believed.
+    pub until: Instant,
+}
+
+impl Expected {
+    /// Whether it has to be waited for.
+    pub fn is_awaited(&self, load_balancers: &[ObservedLoadBalancer]) -> bool {
+        let mut pools = load_balancers.iter().flat_map(|one| &one.pools);
+        let pool = pools.find(|pool| pool.id == self.pool);
+        pool.is_some_and(|pool| !pool.members.keys().eq(self.members.iter())) && Instant::now() < self.until
+    }
 }
 
 impl Known {

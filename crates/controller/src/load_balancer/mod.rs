@@ -30,12 +30,14 @@ use kuryr_api::{FloatingIpStatus, KuryrLoadBalancer, KuryrLoadBalancerStatus};
 use kuryr_core::{
     names::{self, OwnerMark},
     service::{
-        Abilities, Desired, Identity, Observed, Provider, Step, desire, observed::Provisioning::PendingDelete, plan,
+        Abilities, Desired, Identity, Observed, Provider, Step, desire,
+        observed::Provisioning::{PendingDelete, PendingUpdate},
+        plan,
         spec::FloatingIp,
     },
 };
 use kuryr_openstack::{Found, Kind, octavia::LoadBalancerId};
-use memory::Known;
+use memory::{Expected, Known};
 use status::Facts;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -45,6 +47,10 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// How soon to look again at parts of a load balancer that change still, though it is `ACTIVE`.
 const PARTS: Duration = Duration::from_millis(300);
+
+/// For how long a pool that was told its members is waited for, and how much longer for each of them: OVN's provider needs 0.2 s.
+const MEMBERS: Duration = Duration::from_secs(10);
+const MEMBER: Duration = Duration::from_secs(1);
 
 /// How soon to look again at what only a person can put right.
 const BLOCKED: Duration = Duration::from_secs(30);
@@ -58,7 +64,6 @@ pub struct LoadBalancers(pub Arc<Services>);
 /// One KuryrLoadBalancer in its turn.
 struct Turn<'a> {
     services: &'a Services,
-    cloud: Arc<Cloud>,
     object: Arc<KuryrLoadBalancer>,
     uid: String,
     name: String,
@@ -96,7 +101,7 @@ impl Reconciler for LoadBalancers {
             return Ok(Next::Converged);
         }
         let Some(cloud) = services.cloud() else { return Ok(Next::After(NO_CLOUD)) };
-        let turn = Turn::of(services, cloud, object, !deleting);
+        let turn = Turn::of(services, &cloud, object, !deleting);
         let known = services.memory.get(&turn.uid);
         let outcome = turn.step(known).await;
         if let Err(error) = &outcome {
@@ -123,7 +128,7 @@ async fn lives(services: &Services, object: &KuryrLoadBalancer) -> Result<bool, 
 }
 
 impl<'a> Turn<'a> {
-    fn of(services: &'a Services, cloud: Arc<Cloud>, object: Arc<KuryrLoadBalancer>, wanted: bool) -> Self {
+    fn of(services: &'a Services, cloud: &Cloud, object: Arc<KuryrLoadBalancer>, wanted: bool) -> Self {
         let (uid, name) = (object.uid().unwrap_or_default(), object.name_any());
         let namespace = object.namespace().unwrap_or_default();
         let mark = OwnerMark { cluster: services.settings.cluster.clone(), uid: uid.clone() }.to_string();
@@ -134,7 +139,7 @@ impl<'a> Turn<'a> {
         let desired = wanted
             .then(|| desire(&identity, &object.spec.load_balancer, &slices, &cloud.settings, &abilities))
             .flatten();
-        Self { services, cloud, object, uid, name, identity, abilities, desired }
+        Self { services, object, uid, name, identity, abilities, desired }
     }
 
     fn described(&self) -> String {
@@ -166,6 +171,13 @@ impl<'a> Turn<'a> {
                 }
             }
             known.unverified = false;
+        }
+        if known.expected.as_ref().is_some_and(|expected| expected.is_awaited(&load_balancers)) {
+            let pool = known.expected.as_ref().map(|expected| expected.pool.as_str());
+            let pools = load_balancers.iter_mut().flat_map(|one| &mut one.pools);
+            pools.filter(|of| Some(of.id.as_str()) == pool).for_each(|of| of.provisioning = PendingUpdate);
+        } else {
+            known.expected = None;
         }
         known.load_balancers = Some(load_balancers.clone());
         let stuck = known.working_for() > self.services.settings.services.pending();
@@ -214,6 +226,7 @@ impl<'a> Turn<'a> {
                 return Err(Error::openstack("change the load balancer", self.described())(error));
             }
         };
+        known.expected = expected(step, observed);
         known.load_balancers = Some(observed.load_balancers.clone());
         known.working_since = Some(Instant::now());
         self.services.memory.put(&self.uid, known);
@@ -388,6 +401,15 @@ impl<'a> Turn<'a> {
             ..ObjectReference::default()
         }
     }
+}
+
+/// The members that a pool has after the step, where it is about members.
+fn expected(step: &Step, observed: &Observed) -> Option<Expected> {
+    let Step::SetMembers { pool: id, members, .. } = step else { return None };
+    let pool = observed.load_balancers.iter().flat_map(|one| &one.pools).find(|pool| pool.id == *id)?;
+    let many = u32::try_from(members.len()).unwrap_or(u32::MAX);
+    let until = Instant::now() + MEMBERS + MEMBER.saturating_mul(many);
+    Some(Expected { pool: id.clone(), members: pool.members.keys().copied().collect(), until })
 }
 
 /// Whether a floating IP that was had before is one that is asked for.

@@ -56,11 +56,6 @@ impl Pending {
         self.more.notify_one();
     }
 
-    /// How many are waited for.
-    pub fn len(&self) -> usize {
-        self.waiting().len()
-    }
-
     fn pause(&self) -> Option<Duration> {
         let youngest = self.waiting().values().map(|waiter| waiter.since.elapsed()).min()?;
         Some((youngest / SHARE).clamp(SHORTEST, LONGEST))
