@@ -14,8 +14,9 @@ use std::{
 use kuryr_lab::{
     Lab,
     engine::{CONTROL, State, netns, node_netns, shell, wait_until},
+    kubernetes::{API_SERVICE, DNS_SERVICE},
     node::{control_address, ovs},
-    openstack::{API_SERVER_VIP, Cloud, DNS_VIP, KURYR, Session, neutron_url},
+    openstack::{Cloud, KURYR, Session, neutron_url},
 };
 use serde_json::json;
 
@@ -135,7 +136,7 @@ fn pods_reach_each_other_across_nodes_with_full_frames_of_both_families() {
 fn a_pod_reaches_the_api_server_and_the_dns_by_their_service_addresses() {
     let (_one, lab) = lab();
     let pod = Pod::plug(&lab, 2);
-    connect(&pod.netns, format!("{API_SERVER_VIP}:443").parse().unwrap());
+    connect(&pod.netns, format!("{API_SERVICE}:443").parse().unwrap());
     // A query for the root's name servers: any answer with the same id proves the way there and back.
     let query = [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
     let answer = netns::enter(&pod.netns, || {
@@ -143,7 +144,7 @@ fn a_pod_reaches_the_api_server_and_the_dns_by_their_service_addresses() {
         socket.set_read_timeout(Some(SECOND)).unwrap();
         let mut buffer = [0; 512];
         for _ in 0..10 {
-            socket.send_to(&query, (DNS_VIP, 53)).unwrap();
+            socket.send_to(&query, (DNS_SERVICE, 53)).unwrap();
             if let Ok((length, from)) = socket.recv_from(&mut buffer) {
                 return Some((buffer[..length].to_vec(), from));
             }
@@ -151,7 +152,7 @@ fn a_pod_reaches_the_api_server_and_the_dns_by_their_service_addresses() {
         None
     });
     let (bytes, from) = answer.unwrap().expect("the DNS does not answer");
-    assert_eq!((&bytes[..2], from), (&query[..2], format!("{DNS_VIP}:53").parse().unwrap()));
+    assert_eq!((&bytes[..2], from), (&query[..2], format!("{DNS_SERVICE}:53").parse().unwrap()));
 }
 
 #[test]

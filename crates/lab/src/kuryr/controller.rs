@@ -22,7 +22,7 @@ impl Component for Controller {
     }
 
     fn after(&self) -> Vec<String> {
-        vec![objects::NAME.into(), "cloud-networks".into()]
+        vec![objects::NAME.into(), openstack::LOAD_BALANCERS.into()]
     }
 
     fn prepare(&self, lab: &Lab) -> Result<()> {
@@ -37,6 +37,10 @@ pods:
   securityGroups: [kuryr-pods]
 nodePort:
   securityGroups: [kuryr-pods]
+services:
+  subnets: [services-v4, services-v6]
+  floatingNetwork: ext
+  auditSeconds: 10
 controller:
   listen: 0.0.0.0:{CONTROLLER_PORT}
 ",

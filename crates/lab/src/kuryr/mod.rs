@@ -4,6 +4,7 @@ mod controller;
 mod daemon;
 mod nodes;
 mod objects;
+mod services;
 
 use std::path::PathBuf;
 
@@ -27,6 +28,7 @@ pub fn components(lab: &Lab) -> Components {
     for node in lab.nodes() {
         components.push(Box::new(daemon::Daemon(node)));
     }
+    components.push(Box::new(services::ServicesReady));
     components.push(Box::new(nodes::NodesReady { nodes: lab.nodes().collect() }));
     components
 }

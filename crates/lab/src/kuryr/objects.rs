@@ -13,6 +13,9 @@ use crate::{
 /// Name of the component.
 pub const NAME: &str = "kuryr-objects";
 
+/// Kuryr's kinds.
+const KINDS: &str = "kuryrports,kuryrpoolports,kuryrpools,kuryrloadbalancers";
+
 /// Applies what stands in `deploy/`.
 pub struct Objects;
 
@@ -32,7 +35,7 @@ impl Component for Objects {
     /// A kind that was just defined takes a moment until the API server serves it.
     fn ready(&self, lab: &Lab) -> Result<()> {
         let mut command = kubernetes::kubectl(lab)?;
-        command.args(["get", "kuryrports,kuryrpoolports", "--all-namespaces", "--output=name", "--request-timeout=5s"]);
+        command.args(["get", KINDS, "--all-namespaces", "--output=name", "--request-timeout=5s"]);
         shell::run(&mut command).map(drop).context("Kuryr's kinds are not served yet")
     }
 }

@@ -1,88 +1,53 @@
-//! How pods reach the API server and the cluster's DNS until Kuryr makes load balancers for Services: two of them, made
-//! here through Octavia, at the addresses that Kubernetes gives to `default/kubernetes` and `kube-system/kube-dns`.
-//!
-//! Their members are the control namespace's leg in the external network. A pod's packet is translated to it on the
-//! pod's own node, leaves by the router with the router's address, and comes back the same way.
+//! What earlier versions of the lab made for Kuryr, and Kuryr makes itself now: load balancers at the addresses of `default/kubernetes` and
+//! `kube-system/kube-dns`. A kept state may hold them, and with them the addresses.
 
 use std::{thread, time::Duration};
 
 use anyhow::{Result, bail};
-use serde_json::{Value, json};
 
 use super::{
     accounts::KURYR,
-    networks::Cloud,
     octavia_api,
-    rest::{Session, id, text_at},
+    rest::{Session, id},
 };
-use crate::{
-    engine::{CONTROL, Component, Lab, netns},
-    node::EXTERNAL_GATEWAY,
-};
+use crate::engine::{CONTROL, Component, Lab, netns};
 
-/// The address of the API server for pods, port 443.
-pub const API_SERVER_VIP: &str = "10.96.0.1";
-/// The address of the cluster's DNS for pods, port 53, UDP and TCP.
-pub const DNS_VIP: &str = "10.96.0.10";
+/// Name of the component.
+pub const NAME: &str = "cloud-load-balancers";
 
-/// The two load balancers.
+/// Takes the old load balancers away.
 pub(super) struct LoadBalancers;
 
 impl Component for LoadBalancers {
     fn name(&self) -> String {
-        "cloud-load-balancers".into()
+        NAME.into()
     }
 
     fn after(&self) -> Vec<String> {
         vec!["cloud-networks".into(), "octavia-api".into()]
     }
 
-    fn prepare(&self, lab: &Lab) -> Result<()> {
-        let cloud = Cloud::read(lab)?;
-        let Some(subnet) = cloud.service_subnets.first() else { bail!("the services' network has no subnet") };
+    fn prepare(&self, _: &Lab) -> Result<()> {
         netns::enter(CONTROL, || {
             let session = Session::open(KURYR)?;
-            let wanted = [
-                load_balancer("lab-kube-apiserver", API_SERVER_VIP, subnet, &[("TCP", 443, 6443)]),
-                load_balancer("lab-dns", DNS_VIP, subnet, &[("UDP", 53, 53), ("TCP", 53, 53)]),
-            ];
-            wanted.iter().try_for_each(|wanted| ensure(&session, wanted))
+            ["lab-kube-apiserver", "lab-dns"].iter().try_for_each(|name| remove(&session, name))
         })?
     }
 }
 
-/// A load balancer with everything in it. `ports` are protocol, port and the members' port.
-fn load_balancer(name: &str, vip: &str, subnet: &str, ports: &[(&str, u16, u16)]) -> Value {
-    let listeners: Vec<Value> = ports
-        .iter()
-        .map(|(protocol, port, target)| {
-            let listener = format!("{name}-{protocol}");
-            json!({"name": listener, "protocol": protocol, "protocol_port": port,
-                "default_pool": {"name": listener, "protocol": protocol, "lb_algorithm": "SOURCE_IP_PORT",
-                    "members": [{"address": EXTERNAL_GATEWAY, "protocol_port": target}]}})
-        })
-        .collect();
-    json!({"name": name, "provider": "ovn", "vip_subnet_id": subnet, "vip_address": vip, "listeners": listeners})
-}
-
-/// Makes a load balancer unless there is one that works, and waits until it is active.
-fn ensure(session: &Session, wanted: &Value) -> Result<()> {
+/// Deletes the load balancer of this name, if there is one, and waits until it is gone.
+fn remove(session: &Session, name: &str) -> Result<()> {
     let url = format!("{}/v2/lbaas/loadbalancers", octavia_api::url());
-    let name = text_at(wanted, "/name")?;
     let find = || session.first(&format!("{url}?name={name}"), "loadbalancers");
+    let Some(there) = find()? else { return Ok(()) };
+    session.delete(&format!("{url}/{}?cascade=true", id(&there)?))?;
     for _ in 0..300 {
-        let Some(there) = find()? else {
-            session.post(&url, &json!({"loadbalancer": wanted}))?;
-            continue;
-        };
-        match text_at(&there, "/provisioning_status")?.as_str() {
-            "ACTIVE" => return Ok(()),
-            "ERROR" => {
-                session.delete(&format!("{url}/{}?cascade=true", id(&there)?))?;
-            }
-            _ => {}
+        if find()?.is_none() {
+            return Ok(());
         }
         thread::sleep(Duration::from_millis(200));
     }
-    bail!("the load balancer {name} has not become active in a minute")
+    bail!(
+        "the load balancer {name} of an earlier lab doesn't go: take the lab down with its state (`cargo xtask lab down --purge`)"
+    )
 }

@@ -23,7 +23,7 @@ use crate::{engine::Lab, registry::Components};
 
 pub use accounts::KURYR;
 pub use clouds::clouds_file;
-pub use load_balancers::{API_SERVER_VIP, DNS_VIP};
+pub use load_balancers::NAME as LOAD_BALANCERS;
 pub use networks::{CLUSTER_IPS_V4, CLUSTER_IPS_V6, Cloud, cloud_file};
 pub use neutron_api::url as neutron_url;
 
