@@ -287,8 +287,11 @@ impl<'a> Turn<'a> {
         observed: &Observed,
     ) -> Result<Result<Option<FloatingIpStatus>, String>, Error> {
         let (wanted, recorded) = (self.wanted_floating(), self.present().floating_ip);
-        let as_recorded = known.floating_is_settled && is_as_wanted(wanted, recorded.as_ref());
-        if as_recorded || (wanted.is_none() && recorded.is_none()) {
+        let is_settled = match (wanted, &recorded) {
+            (None, None) => !known.floating_is_unsure,
+            (wanted, recorded) => known.floating_is_settled && is_as_wanted(wanted, recorded.as_ref()),
+        };
+        if is_settled {
             return Ok(Ok(recorded));
         }
         let current = plan::current(&self.identity, observed);
@@ -298,6 +301,8 @@ impl<'a> Turn<'a> {
         let target = current.zip(address).map(|(one, address)| Target { port: &one.vip_port_id, address });
         let settled = self.settle_floating(wanted, recorded.as_ref(), target).await?;
         known.floating_is_settled = settled.is_ok();
+        // The status that tells of it isn't written yet.
+        known.floating_is_unsure = !matches!(settled, Ok(None));
         Ok(settled)
     }
 
@@ -306,12 +311,15 @@ impl<'a> Turn<'a> {
         known.floating_is_settled = false;
         let recorded = self.present().floating_ip;
         let external = self.object.spec.load_balancer.external.as_ref();
-        if self.desired.is_none() && (recorded.is_some() || external.is_some_and(|of| of.floating_ip.is_some())) {
+        let may_have =
+            recorded.is_some() || known.floating_is_unsure || external.is_some_and(|of| of.floating_ip.is_some());
+        if self.desired.is_none() && may_have {
             let vip_port = self.present().vip_port_id;
             let target = vip_port.as_deref().zip(self.object.spec.load_balancer.vips.first());
             let target = target.map(|(port, vip)| Target { port, address: vip.address });
             // That there is none to be had doesn't matter any more.
             let _ = self.settle_floating(None, recorded.as_ref(), target).await?;
+            known.floating_is_unsure = false;
         }
         Ok(())
     }
@@ -333,6 +341,10 @@ impl<'a> Turn<'a> {
                 floating::Step::Impossible(why) => return Ok(Err(why)),
                 request => {
                     tracing::info!(object = self.name, step = ?request, "asking Neutron");
+                    if matches!(request, floating::Step::Create(_)) {
+                        // Its answer may be lost, and nobody may want it when it is looked for.
+                        self.services.memory.suspect_floating(&self.uid);
+                    }
                     floating::act(self.services, &object, mark, &request, wanted, target).await?;
                 }
             }
