@@ -32,6 +32,8 @@ pub struct Known {
     pub floating_is_settled: bool,
     /// There may be a floating IP of which the status says nothing: its creation was asked for, or one was seen.
     pub floating_is_unsure: bool,
+    /// Ports that Octavia has left when it refused a load balancer.
+    pub orphans: BTreeSet<String>,
 }
 
 /// The members that a pool was told to have. OVN's provider calls the load balancer `ACTIVE` after the first of them, shows those that are to

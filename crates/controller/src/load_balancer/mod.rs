@@ -8,6 +8,7 @@ mod act;
 mod convert;
 mod floating;
 pub mod memory;
+mod orphan;
 pub mod pending;
 mod read;
 mod request;
@@ -213,6 +214,7 @@ impl<'a> Turn<'a> {
 
     /// Sends a request, and waits until Octavia is done with it.
     async fn request(&self, mut known: Known, observed: &mut Observed, step: &Step) -> Result<Next, Error> {
+        self.delete_orphans(&mut known).await?;
         tracing::info!(object = self.name, %step, "asking Octavia");
         let busy = match act::act(&self.services.octavia, step, observed).await {
             Ok(busy) => busy,
@@ -222,6 +224,12 @@ impl<'a> Turn<'a> {
                 return Ok(Next::After(PARTS));
             }
             Err(error) => {
+                if let Step::Create { graph } = step
+                    && matches!(error.status(), Some(400..=499 | 501))
+                {
+                    // What can't be found now is found after the next try.
+                    known.orphans = orphan::find(self.services, graph).await.unwrap_or_default();
+                }
                 self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
                 return Err(Error::openstack("change the load balancer", self.described())(error));
             }
@@ -235,6 +243,17 @@ impl<'a> Turn<'a> {
             self.services.pending.add(&id, goes, self.object.namespace().as_deref(), &self.name, &self.uid);
         }
         Ok(Next::After(QUIET))
+    }
+
+    /// Deletes what refused creations have left.
+    async fn delete_orphans(&self, known: &mut Known) -> Result<(), Error> {
+        if !known.orphans.is_empty() {
+            let deleted = orphan::delete(self.services, &known.orphans).await;
+            deleted
+                .map_err(Error::openstack("delete the port that was left of the load balancer", self.described()))?;
+            known.orphans.clear();
+        }
+        Ok(())
     }
 
     /// Octavia is at work.
@@ -262,6 +281,7 @@ impl<'a> Turn<'a> {
         (known.repairs, known.working_since) = (0, None);
         if self.desired.is_none() {
             self.release_floating(&mut known).await?;
+            self.delete_orphans(&mut known).await?;
             let api = self.services.load_balancers_api(&self.object);
             let gone = apply::without_finalizer(&api, &*self.object, names::LOAD_BALANCER_FINALIZER).await?;
             self.services.load_balancers.wrote(gone);
