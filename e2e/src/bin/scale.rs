@@ -97,7 +97,7 @@ async fn measure(server: &BareApiServer, plan: Plan) -> Result<()> {
     let folder = tempdir()?;
     println!("{} nodes, up to {} pods; files in {}", plan.nodes, plan.pods.last().unwrap_or(&0), folder.display());
     let latency = if plan.latency > 0.0 { Latency::Scaled(plan.latency) } else { Latency::None };
-    let site = Site::prepare(server, plan.nodes, latency, &folder).await?;
+    let site = Site::prepare(plan.nodes, latency, &folder).await?;
     let nodes = Nodes::start(plan.nodes, &site.config, &folder).await?;
     println!("{} daemons listen", plan.nodes);
     let working = nodes.clone();
