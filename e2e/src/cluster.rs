@@ -108,6 +108,11 @@ impl Cluster {
                 shell.args(["sh", "-c", script]);
                 shell
             }
+            From::Outside => {
+                let mut shell = self.lab.command(Some(CONTROL), "busybox");
+                shell.args(["sh", "-c", script]);
+                shell
+            }
         };
         run(command).await.with_context(|| format!("`{script}` from {from:?}"))
     }

@@ -10,6 +10,7 @@ pub mod inventory;
 pub mod neutron_proxy;
 pub mod private_controller;
 pub mod scale;
+pub mod services;
 pub mod timeline;
 pub mod traffic;
 pub mod wait;

@@ -17,6 +17,8 @@ pub enum From {
     Pod(String, String),
     /// On a node itself.
     Node(String),
+    /// Outside of the cluster: in the external network, where the cloud's gateway is.
+    Outside,
 }
 
 impl From {
@@ -62,6 +64,33 @@ pub async fn http(cluster: &Cluster, from: &From, to: IpAddr) -> Result<String> 
     let name = cluster.shell(from, &get(server, "/hostname")).await?;
     ensure!(!name.is_empty(), "{server} didn't answer {from:?}");
     Ok(name)
+}
+
+/// Asks whoever serves HTTP at an address and port for its name, as often as `times` says, each time over a connection of its own.
+/// Returns the names in their order.
+///
+/// # Errors
+/// When one of the requests isn't answered within some seconds.
+pub async fn names_at(cluster: &Cluster, from: &From, at: SocketAddr, times: usize) -> Result<Vec<String>> {
+    let get = get(at, "/hostname");
+    let script = format!("i=0; while [ $i -lt {times} ]; do {get}; echo; i=$((i+1)); done");
+    let text = cluster.shell(from, &script).await?;
+    let names: Vec<String> = text.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    ensure!(names.len() == times, "{} of {times} requests to {at} from {from:?} were answered: {names:?}", names.len());
+    Ok(names)
+}
+
+/// Lets the server pod `from` ask whoever serves UDP at an address and port for its name.
+///
+/// # Errors
+/// When no answer comes.
+pub async fn udp_name_at(cluster: &Cluster, from: &From, at: SocketAddr) -> Result<String> {
+    let own = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), HTTP_PORT);
+    let dial = format!("/dial?host={}&port={}&protocol=udp&request=hostname&tries=1", at.ip(), at.port());
+    let answer = cluster.shell(from, &get(own, &dial)).await?;
+    let said: serde_json::Value = serde_json::from_str(&answer).with_context(|| format!("{at}: `{answer}`"))?;
+    let name = said["responses"][0].as_str().with_context(|| format!("{at} isn't answered over UDP: {answer}"))?;
+    Ok(name.to_owned())
 }
 
 /// Asks many server pods, given by address and name, from one: with an echo request and for their names over TCP. Returns what

@@ -28,10 +28,24 @@ pub struct PodTemplate {
     command: Vec<String>,
     args: Vec<String>,
     once: bool,
-    probe: bool,
+    probe: Option<Probe>,
+    serves: bool,
+    service: Option<String>,
     host_network: bool,
     grace: i64,
 }
+
+/// By what a pod is known to be ready.
+#[derive(Debug, Clone, Copy)]
+enum Probe {
+    /// It answers over HTTP.
+    Http,
+    /// [`READY_FILE`] is there.
+    File,
+}
+
+/// The file that makes a pod [ready by a file](PodTemplate::ready_by_file).
+pub const READY_FILE: &str = "/tmp/ready";
 
 impl PodTemplate {
     /// A pod that does nothing.
@@ -44,7 +58,9 @@ impl PodTemplate {
             command: Vec::new(),
             args,
             once: false,
-            probe: false,
+            probe: None,
+            serves: false,
+            service: None,
             host_network: false,
             grace: 1,
         }
@@ -54,7 +70,7 @@ impl PodTemplate {
     #[must_use]
     pub fn server(name: &str) -> Self {
         let args = ["netexec".to_owned(), format!("--http-port={HTTP_PORT}"), format!("--udp-port={UDP_PORT}")];
-        Self { args: args.to_vec(), ..Self::idle(name) }
+        Self { args: args.to_vec(), serves: true, ..Self::idle(name) }
     }
 
     /// Binds the pod to a node by a node selector, so that the scheduler still has its part.
@@ -82,7 +98,21 @@ impl PodTemplate {
     /// Gives a server a readiness probe over HTTP, which the kubelet sends from the node.
     #[must_use]
     pub const fn probed(mut self) -> Self {
-        self.probe = true;
+        self.probe = Some(Probe::Http);
+        self
+    }
+
+    /// Makes it ready while [`READY_FILE`] is there, and not before.
+    #[must_use]
+    pub const fn ready_by_file(mut self) -> Self {
+        self.probe = Some(Probe::File);
+        self
+    }
+
+    /// Gives it the label `service`, by which a Service of that name selects it.
+    #[must_use]
+    pub fn behind(mut self, service: &str) -> Self {
+        self.service = Some(service.to_owned());
         self
     }
 
@@ -109,8 +139,22 @@ impl PodTemplate {
         if !self.command.is_empty() {
             container["command"] = json!(self.command);
         }
-        if self.probe {
-            container["readinessProbe"] = json!({ "httpGet": { "path": "/hostname", "port": HTTP_PORT }, "periodSeconds": 1, "timeoutSeconds": 2 });
+        let probe = match self.probe {
+            Some(Probe::Http) => json!({ "httpGet": { "path": "/hostname", "port": HTTP_PORT } }),
+            Some(Probe::File) => json!({ "exec": { "command": ["test", "-e", READY_FILE] } }),
+            None => json!(null),
+        };
+        if !probe.is_null() {
+            container["readinessProbe"] = probe;
+            container["readinessProbe"]["periodSeconds"] = json!(1);
+            container["readinessProbe"]["timeoutSeconds"] = json!(2);
+        }
+        // On the node's own network they would be ports of the node, which only one pod can have.
+        if self.serves && !self.host_network {
+            container["ports"] = json!([
+                { "name": "http", "containerPort": HTTP_PORT },
+                { "name": "echo", "containerPort": UDP_PORT, "protocol": "UDP" },
+            ]);
         }
         let mut spec = json!({
             "terminationGracePeriodSeconds": self.grace, "enableServiceLinks": false,
@@ -128,14 +172,22 @@ impl PodTemplate {
     pub fn manifest(&self, namespace: &str) -> String {
         json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": { "name": self.name, "namespace": namespace, "labels": { "app": self.name } },
+            "metadata": { "name": self.name, "namespace": namespace, "labels": self.labels() },
             "spec": self.spec(),
         })
         .to_string()
     }
 
+    fn labels(&self) -> serde_json::Value {
+        let mut labels = json!({ "app": self.name });
+        if let Some(service) = &self.service {
+            labels["service"] = json!(service);
+        }
+        labels
+    }
+
     fn pod(&self) -> Result<Pod> {
-        let pod = json!({ "metadata": { "name": self.name, "labels": { "app": self.name } }, "spec": self.spec() });
+        let pod = json!({ "metadata": { "name": self.name, "labels": self.labels() }, "spec": self.spec() });
         serde_json::from_value(pod).context("building a pod")
     }
 }

@@ -37,8 +37,8 @@ pub struct Prepared {
     pub inboxes: Inboxes,
     /// Whose turn it is because there is room for ports again.
     pub woken: Woken,
-    /// What Services need. `None`: they are switched off.
-    pub services: Option<(Arc<Services>, services::Parts)>,
+    /// What Services need.
+    pub services: (Arc<Services>, services::Parts),
 }
 
 /// How work ended.
@@ -70,7 +70,8 @@ pub async fn operate(
     // The watches outlive the reconcilers: a running reconcile may still need to see its own writes.
     let watching = CancellationToken::new();
     let mut parts = watch(feeds, &runtime.health, &watching);
-    let services = services.map(|(shared, feeds)| {
+    let (shared, feeds) = services;
+    let services = shared.are_needed().await.then(|| {
         let inboxes = feeds.watch(&shared, &runtime.health, &watching, &mut parts);
         (shared, inboxes)
     });
@@ -94,8 +95,6 @@ pub async fn operate(
     spawn(&mut workers, "sweep", sweep(context.clone(), runtime.shutdown.clone()));
     if let Some((shared, inboxes)) = services {
         services::start(&shared, &context.networks, inboxes, &runtime, &mut workers);
-    } else {
-        tracing::info!("Services are switched off: services.subnets names none");
     }
     spawn(&mut workers, "port status", port_status::run(context.clone(), runtime.shutdown.clone()));
     let result = tokio::select! {

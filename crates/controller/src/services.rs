@@ -21,7 +21,7 @@ use crate::{
     settings::Settings,
 };
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, ResourceExt, api::ListParams};
 use kuryr_api::KuryrLoadBalancer;
 use kuryr_core::{names, service::facts::Slice};
 use kuryr_openstack::{neutron::Neutron, octavia::Octavia};
@@ -85,17 +85,14 @@ pub struct Parts {
 }
 
 impl Services {
-    /// What the configuration asks for. `None`: Services are switched off.
+    /// Empty caches, and the watches that fill them.
     pub fn new(
         settings: &Settings,
         client: &Client,
         (octavia, neutron): (Octavia, Neutron),
         events: &Events,
         runtime: &Runtime,
-    ) -> Option<(Arc<Self>, Parts)> {
-        if settings.services.subnets.is_empty() {
-            return None;
-        }
+    ) -> (Arc<Self>, Parts) {
         let (metrics, seconds): (&Metrics, _) = (&runtime.metrics, settings.controller.watch_seconds);
         let (services, service_feed) = cache(client, metrics, events, None, prune_service);
         let (slices, slice_feed) = cache(client, metrics, events, None, prune_slice);
@@ -125,7 +122,30 @@ impl Services {
             by_service: Mutex::default(),
             known: watch::Sender::new(None),
         };
-        Some((Arc::new(shared), parts))
+        (Arc::new(shared), parts)
+    }
+
+    /// Services are switched off: what was made for them goes.
+    pub const fn are_off(&self) -> bool {
+        self.settings.services.subnets.is_empty()
+    }
+
+    /// Whether there is anything to do: Services are switched on, or something is left of the time when they were.
+    pub async fn are_needed(&self) -> bool {
+        if !self.are_off() {
+            return true;
+        }
+        let one = ListParams::default().limit(1);
+        // Where the kind isn't known there is none.
+        let left = Api::<KuryrLoadBalancer>::all(self.client.clone()).list_metadata(&one).await;
+        let left = left.is_ok_and(|left| !left.items.is_empty());
+        match left {
+            true => tracing::warn!(
+                "Services are switched off (services.subnets names none): the load balancers that are left go"
+            ),
+            false => tracing::info!("Services are switched off: services.subnets names none"),
+        }
+        left
     }
 
     /// What is known of Octavia and of the configured subnets. `None`: nothing yet.

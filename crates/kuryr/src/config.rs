@@ -227,7 +227,7 @@ mod tests {
         for (text, line) in [
             (
                 "cluster: lab\nclouds: x\n",
-                "kuryr.yaml:2:1: unknown field `clouds`, expected one of cluster, openstack, pods, nodePort, pools, controller, nodes, sweep, daemon",
+                "kuryr.yaml:2:1: unknown field `clouds`, expected one of cluster, openstack, pods, nodePort, pools, controller, nodes, sweep, services, daemon",
             ),
             (
                 "pods:\n  subnet: [a]\n",

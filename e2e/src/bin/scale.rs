@@ -90,14 +90,14 @@ fn main() -> Result<()> {
     let server: &'static BareApiServer = Box::leak(Box::new(server));
     let entered = move || server.enter().unwrap_or_else(|error| eprintln!("{error:#}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(entered).build()?;
-    runtime.block_on(measure(server, plan))
+    runtime.block_on(measure(plan))
 }
 
-async fn measure(server: &BareApiServer, plan: Plan) -> Result<()> {
+async fn measure(plan: Plan) -> Result<()> {
     let folder = tempdir()?;
     println!("{} nodes, up to {} pods; files in {}", plan.nodes, plan.pods.last().unwrap_or(&0), folder.display());
     let latency = if plan.latency > 0.0 { Latency::Scaled(plan.latency) } else { Latency::None };
-    let site = Site::prepare(server, plan.nodes, latency, &folder).await?;
+    let site = Site::prepare(plan.nodes, latency, &folder).await?;
     let nodes = Nodes::start(plan.nodes, &site.config, &folder).await?;
     println!("{} daemons listen", plan.nodes);
     let working = nodes.clone();

@@ -39,7 +39,7 @@ impl Site {
     ///
     /// # Errors
     /// When a part doesn't start or an object can't be made.
-    pub async fn prepare(server: &BareApiServer, nodes: usize, latency: Latency, folder: &Path) -> Result<Self> {
+    pub async fn prepare(nodes: usize, latency: Latency, folder: &Path) -> Result<Self> {
         let cloud = Config { latency, default_quota: -1, ..Config::default() };
         let cloud = FakeCloud::start(cloud).await.context("starting the cloud")?;
         let kubeconfig = BareApiServer::kubeconfig();

@@ -229,3 +229,7 @@ async fn new(
         ..NewFloatingIp::of(network.as_str().into())
     })
 }
+
+#[cfg(test)]
+#[path = "floating_tests.rs"]
+mod tests;

@@ -134,7 +134,9 @@ impl<'a> Turn<'a> {
         let namespace = object.namespace().unwrap_or_default();
         let mark = OwnerMark { cluster: services.settings.cluster.clone(), uid: uid.clone() }.to_string();
         let identity = Identity { name: format!("{namespace}/{}", object.spec.service_name), mark };
-        let provider = object.spec.load_balancer.provider.as_deref().unwrap_or_default();
+        // Where nobody chose one, Octavia has.
+        let given = object.status.as_ref().and_then(|status| status.provider.as_deref());
+        let provider = object.spec.load_balancer.provider.as_deref().or(given).unwrap_or_default();
         let abilities = Abilities::new(Provider::of(provider), cloud.api);
         let slices = services.slices_of(&namespace, &object.spec.service_name);
         let desired = wanted

@@ -39,7 +39,7 @@ fn populated(key: Key, of: &Listener) -> NewListener {
     let Pool { protocol, settings, members, monitor } = &of.pool;
     let pool = NewPool {
         members: self::members(members),
-        health_monitor: monitor.as_ref().map(|monitor| new_monitor(monitor)),
+        health_monitor: monitor.as_ref().map(new_monitor),
         ..pool(*protocol, settings)
     };
     NewListener { default_pool: Some(pool.into()), ..listener(key, of.protocol, &of.settings) }

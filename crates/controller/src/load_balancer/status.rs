@@ -261,3 +261,7 @@ pub fn is_for_users(reason: &str) -> bool {
     ]
     .contains(&reason)
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

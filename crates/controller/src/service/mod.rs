@@ -22,7 +22,10 @@ use kube::{
 use kuryr_api::{CONTROLLER, KuryrLoadBalancer, KuryrLoadBalancerSpec, conditions::load_balancer::INVALID};
 use kuryr_core::{
     names,
-    service::wanted::{is_ours, wanted},
+    service::{
+        Wanted,
+        wanted::{Why, is_ours, wanted},
+    },
 };
 use plan::{Change, Observed};
 use serde_json::json;
@@ -46,7 +49,10 @@ impl Reconciler for Services {
         let (namespace, name) = (object.namespace(), object.name_any());
         let load_balancer = names::kuryr_load_balancer(&name, &object.uid().unwrap_or_default());
         let facts = facts::service(&object);
-        let wanted = wanted(&facts, &cloud.settings);
+        let wanted = match shared.are_off() {
+            true => Wanted::Nothing(Why::SwitchedOff),
+            false => wanted(&facts, &cloud.settings),
+        };
         let is_ours = is_ours(&facts, &cloud.settings);
         let seen = Observed {
             service: facts,

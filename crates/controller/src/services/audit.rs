@@ -81,9 +81,23 @@ async fn sweep(shared: &Services, before: &HashSet<LoadBalancerId>) -> Result<Ha
         OwnerMark::parse(&one.description)
             .is_some_and(|mark| mark.cluster == shared.settings.cluster && !known.contains(&mark.uid))
     };
+    let is_ours = |one: &&LoadBalancer| {
+        OwnerMark::parse(&one.description).is_some_and(|mark| mark.cluster == shared.settings.cluster)
+    };
+    let (ours, unwanted) = (listed.iter().filter(is_ours).count(), listed.iter().filter(is_ownerless).count());
+    let policy = &shared.settings.sweep;
+    let is_believed = unwanted * 100 <= ours * usize::from(policy.most_percent) && !(known.is_empty() && unwanted > 0);
+    if !is_believed {
+        tracing::warn!(
+            unwanted,
+            ours,
+            "so many load balancers have no object that it is the objects that must be missing: nothing is deleted"
+        );
+    }
     let mut ownerless = HashSet::new();
     for one in listed.iter().filter(is_ownerless) {
-        if before.contains(&one.id) && one.provisioning_status.is_deletable() {
+        let goes = is_believed && !policy.dry_run && before.contains(&one.id);
+        if goes && one.provisioning_status.is_deletable() {
             tracing::warn!(load_balancer = %one.id, mark = one.description, "deleting a load balancer that nobody wants");
             shared.octavia.delete_load_balancer_tree(&one.id).await.found()?;
         }

@@ -50,7 +50,7 @@ impl FakeCloud {
     }
 
     /// A host loses its chassis: what is bound to it from now on is `binding_failed`. Means something only when
-    /// the hosts are named ([`Config::hosts`] or [`Self::add_host`]).
+    /// the hosts are named ([`Config::hosts`](crate::Config::hosts) or [`Self::add_host`]).
     pub fn remove_host(&self, host: &str) {
         lock(&self.cloud.neutron).remove_host(host);
     }

@@ -58,8 +58,7 @@ fn a_service_of_type_load_balancer_has_a_floating_ip_while_it_is_one() {
         assert_eq!(floating_ip.address.to_string(), address);
         let kind = json!({ "spec": { "type": "ClusterIP" } });
         patch(&world, "web", kind).await;
-        eventually_so("the Service says none", || async { ingress().await.map_or(Ok(()), |address| Err(address)) })
-            .await;
+        eventually_so("the Service says none", || async { ingress().await.map_or(Ok(()), Err) }).await;
         eventually_so("there is no floating IP", || async {
             let status = super::fixture::object(&world, "web").await.ok_or("none")?.status.unwrap_or_default();
             status.floating_ip.map_or(Ok(()), |has| Err(format!("{has:?}")))

@@ -33,6 +33,8 @@ pub enum Why {
     Headless,
     /// It has no address yet.
     NoAddress,
+    /// Services are switched off.
+    SwitchedOff,
 }
 
 /// A load balancer that a Service asks for.
