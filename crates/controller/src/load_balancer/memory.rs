@@ -28,6 +28,9 @@ pub struct Known {
     pub working_since: Option<Instant>,
     /// The members that a pool was told to have.
     pub expected: Option<Expected>,
+    /// Ids of the pools that were told to go, and until when Octavia is believed to be at work on that. It takes their members away first, and
+    /// says `ACTIVE` of pool and load balancer after each of them. A second deletion leaves their listeners `PENDING_UPDATE` for ever.
+    pub going: Vec<(String, Instant)>,
     /// The floating IP is as desired: there is nothing to be looked at.
     pub floating_is_settled: bool,
     /// There may be a floating IP of which the status says nothing: its creation was asked for, or one was seen.

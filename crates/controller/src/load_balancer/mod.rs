@@ -32,12 +32,18 @@ use kuryr_core::{
     names::{self, OwnerMark},
     service::{
         Abilities, Desired, Identity, Observed, Provider, Step, desire,
-        observed::Provisioning::{PendingDelete, PendingUpdate},
+        observed::{
+            ObservedLoadBalancer,
+            Provisioning::{PendingDelete, PendingUpdate},
+        },
         plan,
         spec::FloatingIp,
     },
 };
-use kuryr_openstack::{Found, Kind, octavia::LoadBalancerId};
+use kuryr_openstack::{
+    Found, Kind,
+    octavia::{LoadBalancerId, PoolId},
+};
 use memory::{Expected, Known};
 use status::Facts;
 use std::{sync::Arc, time::Duration};
@@ -182,9 +188,39 @@ impl<'a> Turn<'a> {
         } else {
             known.expected = None;
         }
+        self.await_going(known, &mut load_balancers).await?;
         known.load_balancers = Some(load_balancers.clone());
         let stuck = known.working_for() > self.services.settings.services.pending();
         Ok(Observed { recorded, load_balancers, repairs: known.repairs, stuck })
+    }
+
+    /// Has the pools that were told to go count as going until Octavia has them no more, whatever it says of them meanwhile.
+    async fn await_going(&self, known: &mut Known, load_balancers: &mut [ObservedLoadBalancer]) -> Result<(), Error> {
+        known.going.retain(|(_, until)| Instant::now() < *until);
+        if load_balancers.iter().any(|one| one.provisioning.is_pending()) {
+            return Ok(());
+        }
+        for (id, until) in std::mem::take(&mut known.going) {
+            let pool = self.services.octavia.get_pool(&PoolId::from(id.as_str())).await;
+            let pool = pool.found().map_err(Error::openstack("ask for the deleted pool of", self.described()))?;
+            for one in &mut *load_balancers {
+                if pool.is_some() {
+                    one.pools
+                        .iter_mut()
+                        .filter(|pool| pool.id == id)
+                        .for_each(|pool| pool.provisioning = PendingDelete);
+                } else {
+                    one.pools.retain(|pool| pool.id != id);
+                    for listener in one.listeners.iter_mut().filter(|listener| listener.pool_id.as_ref() == Some(&id)) {
+                        listener.pool_id = None;
+                    }
+                }
+            }
+            if pool.is_some() {
+                known.going.push((id, until));
+            }
+        }
+        Ok(())
     }
 
     /// The next step, and what follows from it.
@@ -218,6 +254,7 @@ impl<'a> Turn<'a> {
     async fn request(&self, mut known: Known, observed: &mut Observed, step: &Step) -> Result<Next, Error> {
         self.delete_orphans(&mut known).await?;
         tracing::info!(object = self.name, %step, "asking Octavia");
+        let before = observed.load_balancers.clone();
         let busy = match act::act(&self.services.octavia, step, observed).await {
             Ok(busy) => busy,
             Err(error) if error.kind() == Kind::Immutable => {
@@ -237,6 +274,7 @@ impl<'a> Turn<'a> {
             }
         };
         known.expected = expected(step, observed);
+        known.going.extend(still_there(step, &before, observed));
         known.load_balancers = Some(observed.load_balancers.clone());
         known.working_since = Some(Instant::now());
         self.services.memory.put(&self.uid, known);
@@ -438,6 +476,19 @@ impl<'a> Turn<'a> {
 }
 
 /// The members that a pool has after the step, where it is about members.
+/// A pool that was told to go is there until Octavia has it no more: puts it back, and says until when that is waited for.
+fn still_there(step: &Step, before: &[ObservedLoadBalancer], observed: &mut Observed) -> Option<(String, Instant)> {
+    let Step::DeletePool { pool: id, .. } = step else { return None };
+    let was = before.iter().find(|one| one.pools.iter().any(|pool| pool.id == *id))?;
+    let now = observed.load_balancers.iter_mut().find(|one| one.id == was.id)?;
+    let mut pool = was.pools.iter().find(|pool| pool.id == *id)?.clone();
+    pool.provisioning = PendingDelete;
+    let many = u32::try_from(pool.members.len()).unwrap_or(u32::MAX);
+    now.pools.push(pool);
+    now.listeners.clone_from(&was.listeners);
+    Some((id.clone(), Instant::now() + MEMBERS + MEMBER.saturating_mul(many)))
+}
+
 fn expected(step: &Step, observed: &Observed) -> Option<Expected> {
     let Step::SetMembers { pool: id, members, .. } = step else { return None };
     let pool = observed.load_balancers.iter().flat_map(|one| &one.pools).find(|pool| pool.id == *id)?;
