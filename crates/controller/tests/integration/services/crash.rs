@@ -2,7 +2,9 @@
 //! are enough is told where pods' way is tested so. What is only read changes nothing: the border before the next write is the same.
 
 use super::super::harness::{Keeper, Moment, Point, World, eventually_so, in_worlds};
-use super::fixture::{create, delete, endpoints, floating_ips, ingress, is_served, nothing_left, patch, vip_ports};
+use super::fixture::{
+    at_rest, create, delete, endpoints, floating_ips, ingress, is_served, nothing_left, patch, vip_ports,
+};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -106,7 +108,7 @@ fn quiet(world: &World) -> World {
 #[test]
 fn a_crash_anywhere_on_a_services_way_is_healed() {
     let requests = in_worlds(1, vec![()], |world, ()| async move {
-        let world = world.with_services().await;
+        let world = at_rest(world.with_services().await);
         let mut keeper = Keeper::new(&world, None);
         go(&world, &mut keeper).await;
         let requests = keeper.life().requests();
@@ -116,7 +118,7 @@ fn a_crash_anywhere_on_a_services_way_is_healed() {
     let points = points(&requests.concat());
     println!("a Service's way has {} crash points", points.len());
     let visited = in_worlds(AT_ONCE, points.clone(), |world, point| async move {
-        let mut world = world.with_services().await;
+        let mut world = at_rest(world.with_services().await);
         if point.moment == Moment::Late {
             // What an old controller does late is found by the audit.
             world.settings.services.audit_seconds = 1;

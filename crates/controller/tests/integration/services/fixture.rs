@@ -10,11 +10,18 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use kuryr_api::{KuryrLoadBalancer, KuryrLoadBalancerStatus, conditions};
+use kuryr_controller::settings::Sweep;
 use kuryr_openstack_fake::{LoadBalancerView, PortView};
 use serde_json::{Value, json};
 
 /// The owner of the port that a floating IP is of.
 const FLOATING: &str = "network:floatingip";
+
+/// Nothing is done for pods' ports by itself, so that a controller comes to rest.
+pub fn at_rest(mut world: World) -> World {
+    world.settings.sweep = Sweep { period_seconds: 0, ..Sweep::default() };
+    world
+}
 
 pub fn services(world: &World) -> Api<Service> {
     Api::namespaced(world.client.clone(), &world.name)
@@ -152,7 +159,11 @@ pub async fn is_served(world: &World, service: &str, wanted: &[&str]) -> Result<
     }
     let mut all = load_balancers(world);
     all.retain(|one| one.description.ends_with(&uid));
-    let one = all.pop().filter(|_| all.is_empty()).ok_or_else(|| format!("{} others", all.len()))?;
+    if all.len() != 1 {
+        let all: Vec<_> = all.iter().map(|one| (&one.id, states(one))).collect();
+        return Err(format!("{all:?}; {:?}; {}", status.load_balancer_id, told(&status.conditions)));
+    }
+    let one = all.remove(0);
     if Some(&one.id) != status.load_balancer_id.as_ref() {
         return Err(format!("the status tells of {:?}", status.load_balancer_id));
     }

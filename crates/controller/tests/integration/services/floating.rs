@@ -133,7 +133,7 @@ fn one_that_nobody_knows_of_is_not_left() {
     in_worlds(4, vec![(true, true), (true, false), (false, true), (false, false)], |world, (dies, goes)| async move {
         let mut world = world.with_services().await;
         world.settings.services.audit_seconds = if dies { 1 } else { 300 };
-        let mut controller = world.start();
+        let controller = world.start();
         let lost = Injected::new(Effect::StatusAfterCommit(504)).on(Method::POST, "floatingips").once();
         world.fake.inject_anywhere(&lost);
         // It is made, but no look at it succeeds after the first.
@@ -146,21 +146,25 @@ fn one_that_nobody_knows_of_is_not_left() {
         })
         .await;
         assert_eq!(floating_ips(&world).len(), 1);
-        if dies {
+        let survivor = if dies {
             controller.kill().await;
-        }
-        patch(&world, "web", json!({ "spec": { "type": "ClusterIP" } })).await;
-        if dies {
-            world.fake.heal();
-            controller = world.start();
+            None
         } else {
+            Some(controller)
+        };
+        patch(&world, "web", json!({ "spec": { "type": "ClusterIP" } })).await;
+        let controller = if let Some(controller) = survivor {
             eventually_so("nobody wants it", || async {
                 let spec = object(&world, "web").await.ok_or("no object")?.spec.load_balancer;
                 spec.external.map_or(Ok(()), |external| Err(format!("{external:?}")))
             })
             .await;
             world.fake.heal();
-        }
+            controller
+        } else {
+            world.fake.heal();
+            world.start()
+        };
         if goes {
             delete(&world, "web").await;
         } else {

