@@ -3,7 +3,7 @@
 
 use super::super::harness::{Keeper, Moment, Point, World, eventually_so, in_worlds};
 use super::fixture::{
-    at_rest, create, delete, endpoints, floating_ips, ingress, is_served, nothing_left, patch, vip_ports,
+    at_rest, create, delete, endpoints, floating_ips, ingress, is_served, nothing_left, patch, status, vip_ports,
 };
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -74,7 +74,9 @@ async fn reach(world: &World, step: Step) {
         let one = is_served(world, "web", members).await?;
         let ports: Vec<_> = one.listeners.iter().map(|listener| listener.protocol_port).collect();
         let (floating, ingress) = (floating_ips(world), ingress(world, "web").await);
-        let is_out = floating.len() == usize::from(step != Step::Kind) && floating == ingress;
+        let said = status(world, "web").await.and_then(|status| status.floating_ip).is_some();
+        let is_out =
+            floating.len() == usize::from(step != Step::Kind) && floating == ingress && said != floating.is_empty();
         let alone = world.fake.octavia().all().len() == 1 && vip_ports(world).len() == 1;
         if ports == [port] && is_out && alone { Ok(()) } else { Err(format!("{ports:?} {floating:?} {ingress:?}")) }
     })
