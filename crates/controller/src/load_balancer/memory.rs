@@ -32,6 +32,8 @@ pub struct Known {
     pub floating_is_settled: bool,
     /// There may be a floating IP of which the status says nothing: its creation was asked for, or one was seen.
     pub floating_is_unsure: bool,
+    /// The load balancer that was told to go, and when. Not even a new look at it says so all the time: see [`Going::is`].
+    pub going: Option<Going>,
     /// Ports that Octavia has left when it refused a load balancer.
     pub orphans: BTreeSet<String>,
 }
@@ -46,6 +48,26 @@ pub struct Expected {
     pub members: BTreeSet<MemberKey>,
     /// When Octavia is no longer believed.
     pub until: Instant,
+}
+
+/// A load balancer that was told to go.
+#[derive(Debug, Clone)]
+pub struct Going {
+    /// Its id.
+    pub id: String,
+    /// When it was told.
+    pub since: Instant,
+}
+
+impl Going {
+    /// One that is `ACTIVE` for longer after its deletion was asked for isn't being deleted.
+    pub const LONGEST: Duration = Duration::from_secs(30);
+
+    /// Whether this load balancer goes. OVN's provider calls it `ACTIVE` once more before it is gone, and a second deletion then brings it
+    /// back in `ERROR` after it was gone, when nobody looks any more.
+    pub fn is(&self, one: &ObservedLoadBalancer) -> bool {
+        one.id == self.id && one.provisioning == Provisioning::Active && self.since.elapsed() < Self::LONGEST
+    }
 }
 
 impl Expected {

@@ -38,7 +38,7 @@ use kuryr_core::{
     },
 };
 use kuryr_openstack::{Found, Kind, octavia::LoadBalancerId};
-use memory::{Expected, Known};
+use memory::{Expected, Going, Known};
 use status::Facts;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -175,6 +175,9 @@ impl<'a> Turn<'a> {
             }
             known.unverified = false;
         }
+        if let Some(going) = &known.going {
+            load_balancers.iter_mut().filter(|one| going.is(one)).for_each(|one| one.provisioning = PendingDelete);
+        }
         if known.expected.as_ref().is_some_and(|expected| expected.is_awaited(&load_balancers)) {
             let pool = known.expected.as_ref().map(|expected| expected.pool.as_str());
             let pools = load_balancers.iter_mut().flat_map(|one| &mut one.pools);
@@ -237,6 +240,9 @@ impl<'a> Turn<'a> {
             }
         };
         known.expected = expected(step, observed);
+        if let Step::Delete { load_balancer, .. } = step {
+            known.going = Some(Going { id: load_balancer.clone(), since: Instant::now() });
+        }
         known.load_balancers = Some(observed.load_balancers.clone());
         known.working_since = Some(Instant::now());
         self.services.memory.put(&self.uid, known);
