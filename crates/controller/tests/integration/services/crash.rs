@@ -88,6 +88,7 @@ async fn go(world: &World, keeper: &mut Keeper) {
     for step in WAY {
         if step == Step::Delete && keeper.died {
             keeper.end().await;
+            settle(world).await;
             quiet(world).bears_a_second_look().await;
             keeper.replace().await;
         }
@@ -97,6 +98,20 @@ async fn go(world: &World, keeper: &mut Keeper) {
                 reach(world, step).await;
             })
             .await;
+    }
+}
+
+/// Has what arrived late repaired: the controller before may have been ended in the middle of it.
+async fn settle(world: &World) {
+    if world.settings.services.audit_seconds == 1 {
+        eventually_so("nothing is under way", || async {
+            let under_way = world.fake.journal().iter().filter(|entry| entry.took.is_none()).count();
+            if under_way == 0 { Ok(()) } else { Err(format!("{under_way}")) }
+        })
+        .await;
+        let controller = quiet(world).start();
+        world.rests(&controller.life).await;
+        controller.kill().await;
     }
 }
 
