@@ -1,7 +1,7 @@
 //! The controller is stopped at every write of a Service's way, another one goes on, and P3, P5 and P6 are held to. Why the borders of requests
 //! are enough is told where pods' way is tested so. What is only read changes nothing: the border before the next write is the same.
 
-use super::super::harness::{Keeper, Moment, Point, World, eventually_so, in_worlds};
+use super::super::harness::{Keeper, Moment, Point, World, eventually, eventually_so, in_worlds};
 use super::fixture::{
     at_rest, create, delete, endpoints, floating_ips, ingress, is_served, nothing_left, patch, status, vip_ports,
 };
@@ -104,11 +104,7 @@ async fn go(world: &World, keeper: &mut Keeper) {
 /// Has what arrived late repaired: the controller before may have been ended in the middle of it.
 async fn settle(world: &World) {
     if world.settings.services.audit_seconds == 1 {
-        eventually_so("nothing is under way", || async {
-            let under_way = world.fake.journal().iter().filter(|entry| entry.took.is_none()).count();
-            if under_way == 0 { Ok(()) } else { Err(format!("{under_way}")) }
-        })
-        .await;
+        eventually("what was late has arrived", || async { world.fake.late_requests_are_done().then_some(()) }).await;
         let controller = quiet(world).start();
         world.rests(&controller.life).await;
         controller.kill().await;
