@@ -20,6 +20,8 @@ pub struct Memory(Mutex<HashMap<String, Known>>);
 pub struct Known {
     /// What Octavia has. `None`: it has to be read.
     pub load_balancers: Option<Vec<ObservedLoadBalancer>>,
+    /// The object has been followed since it was made: what isn't known here was never asked for.
+    pub from_birth: bool,
     /// How many requests were made while something was in `ERROR`, since all was as desired.
     pub repairs: u32,
     /// Octavia has said that it is done, but not yet of which part what has become.
@@ -30,11 +32,13 @@ pub struct Known {
     pub expected: Option<Expected>,
     /// Ids of the pools that were told to go, and until when Octavia is believed to be at work on that. It takes their members away first, and
     /// says `ACTIVE` of pool and load balancer after each of them. A second deletion leaves their listeners `PENDING_UPDATE` for ever.
-    pub going: Vec<(String, Instant)>,
+    pub going_pools: Vec<(String, Instant)>,
     /// The floating IP is as desired: there is nothing to be looked at.
     pub floating_is_settled: bool,
     /// There may be a floating IP of which the status says nothing: its creation was asked for, or one was seen.
     pub floating_is_unsure: bool,
+    /// The load balancer that was told to go, and when. Not even a new look at it says so all the time: see [`Going::is`].
+    pub going: Option<Going>,
     /// Ports that Octavia has left when it refused a load balancer.
     pub orphans: BTreeSet<String>,
 }
@@ -49,6 +53,26 @@ pub struct Expected {
     pub members: BTreeSet<MemberKey>,
     /// When Octavia is no longer believed.
     pub until: Instant,
+}
+
+/// A load balancer that was told to go.
+#[derive(Debug, Clone)]
+pub struct Going {
+    /// Its id.
+    pub id: String,
+    /// When it was told.
+    pub since: Instant,
+}
+
+impl Going {
+    /// One that is `ACTIVE` for longer after its deletion was asked for isn't being deleted.
+    pub const LONGEST: Duration = Duration::from_secs(30);
+
+    /// Whether this load balancer goes. OVN's provider calls it `ACTIVE` once more before it is gone, and a second deletion then brings it
+    /// back in `ERROR` after it was gone, when nobody looks any more.
+    pub fn is(&self, one: &ObservedLoadBalancer) -> bool {
+        one.id == self.id && one.provisioning == Provisioning::Active && self.since.elapsed() < Self::LONGEST
+    }
 }
 
 impl Expected {
@@ -79,9 +103,11 @@ impl Memory {
     }
 
     /// The object is new, and nothing was asked of Octavia for it before: it has nothing.
+    ///
+    /// The watch may have been quicker than the answer that tells of the object: what its own reconciler has done by then stays known.
     pub fn is_born(&self, uid: &str) {
-        let known = Known { load_balancers: Some(Vec::new()), ..Known::default() };
-        self.known().insert(uid.to_owned(), known);
+        let born = || Known { load_balancers: Some(Vec::new()), from_birth: true, ..Known::default() };
+        self.known().entry(uid.to_owned()).or_insert_with(born);
     }
 
     /// What Octavia has is to be read again. What was counted stays.
@@ -136,5 +162,23 @@ impl Memory {
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_of_a_birth_that_come_late_take_nothing_back() {
+        let memory = Memory::default();
+        memory.put("u", Known { repairs: 3, ..Known::default() });
+        memory.is_born("u");
+        let known = memory.get("u");
+        assert_eq!((known.repairs, known.from_birth, known.load_balancers.is_none()), (3, false, true));
+        memory.is_born("v");
+        assert!(memory.get("v").load_balancers.is_some_and(|all| all.is_empty()));
+        memory.doubt("v");
+        assert!(memory.get("v").load_balancers.is_none() && memory.get("v").from_birth);
     }
 }

@@ -44,7 +44,7 @@ use kuryr_openstack::{
     Found, Kind,
     octavia::{LoadBalancerId, PoolId},
 };
-use memory::{Expected, Known};
+use memory::{Expected, Going, Known};
 use status::Facts;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -181,6 +181,9 @@ impl<'a> Turn<'a> {
             }
             known.unverified = false;
         }
+        if let Some(going) = &known.going {
+            load_balancers.iter_mut().filter(|one| going.is(one)).for_each(|one| one.provisioning = PendingDelete);
+        }
         if known.expected.as_ref().is_some_and(|expected| expected.is_awaited(&load_balancers)) {
             let pool = known.expected.as_ref().map(|expected| expected.pool.as_str());
             let pools = load_balancers.iter_mut().flat_map(|one| &mut one.pools);
@@ -196,11 +199,11 @@ impl<'a> Turn<'a> {
 
     /// Has the pools that were told to go count as going until Octavia has them no more, whatever it says of them meanwhile.
     async fn await_going(&self, known: &mut Known, load_balancers: &mut [ObservedLoadBalancer]) -> Result<(), Error> {
-        known.going.retain(|(_, until)| Instant::now() < *until);
+        known.going_pools.retain(|(_, until)| Instant::now() < *until);
         if load_balancers.iter().any(|one| one.provisioning.is_pending()) {
             return Ok(());
         }
-        for (id, until) in std::mem::take(&mut known.going) {
+        for (id, until) in std::mem::take(&mut known.going_pools) {
             let pool = self.services.octavia.get_pool(&PoolId::from(id.as_str())).await;
             let pool = pool.found().map_err(Error::openstack("ask for the deleted pool of", self.described()))?;
             for one in &mut *load_balancers {
@@ -217,7 +220,7 @@ impl<'a> Turn<'a> {
                 }
             }
             if pool.is_some() {
-                known.going.push((id, until));
+                known.going_pools.push((id, until));
             }
         }
         Ok(())
@@ -274,7 +277,10 @@ impl<'a> Turn<'a> {
             }
         };
         known.expected = expected(step, observed);
-        known.going.extend(still_there(step, &before, observed));
+        known.going_pools.extend(still_there(step, &before, observed));
+        if let Step::Delete { load_balancer, .. } = step {
+            known.going = Some(Going { id: load_balancer.clone(), since: Instant::now() });
+        }
         known.load_balancers = Some(observed.load_balancers.clone());
         known.working_since = Some(Instant::now());
         self.services.memory.put(&self.uid, known);
@@ -371,8 +377,11 @@ impl<'a> Turn<'a> {
         known.floating_is_settled = false;
         let recorded = self.present().floating_ip;
         let external = self.object.spec.load_balancer.external.as_ref();
-        let may_have =
-            recorded.is_some() || known.floating_is_unsure || external.is_some_and(|of| of.floating_ip.is_some());
+        // A controller before this one may have asked for one, and heard no answer.
+        let may_have = recorded.is_some()
+            || known.floating_is_unsure
+            || !known.from_birth
+            || external.is_some_and(|of| of.floating_ip.is_some());
         if self.desired.is_none() && may_have {
             let vip_port = self.present().vip_port_id;
             let target = vip_port.as_deref().zip(self.object.spec.load_balancer.vips.first());

@@ -1,6 +1,6 @@
 //! Load balancers that Octavia is at work on: one list asks for all of them, and whoever is done has its turn.
 
-use super::convert;
+use super::{convert, memory::Going};
 use crate::services::Services;
 use kuryr_core::service::observed::Provisioning;
 use kuryr_openstack::octavia::Query;
@@ -20,9 +20,6 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// Of the time that the youngest change has taken so far, this part passes until the next look.
 const SHARE: u32 = 10;
-
-/// One that is `ACTIVE` for longer after its deletion was asked for isn't being deleted.
-const GOES: Duration = Duration::from_secs(30);
 
 /// The load balancers that are waited for, by their ids.
 #[derive(Debug, Default)]
@@ -101,7 +98,7 @@ async fn look(services: &Services) {
     for (id, waiter) in waiting {
         match states.get(id.as_str()) {
             Some(state) if state.is_pending() => continue,
-            Some(Provisioning::Active) if waiter.goes && waiter.since.elapsed() < GOES => continue,
+            Some(Provisioning::Active) if waiter.goes && waiter.since.elapsed() < Going::LONGEST => continue,
             Some(state) => services.memory.settled(&waiter.uid, &id, *state),
             None => services.memory.gone(&waiter.uid, &id),
         }

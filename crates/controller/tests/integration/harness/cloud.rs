@@ -8,7 +8,7 @@ use kuryr_openstack_fake::{
     PortView, Service,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 use tokio::sync::Notify;
@@ -44,6 +44,8 @@ struct State {
     holds: Vec<(Method, Arc<Notify>)>,
     /// Whose requests are under way, and their numbers in that life, by the cloud's own number.
     under_way: BTreeMap<u64, (Life, usize)>,
+    /// Late requests that aren't carried out yet, by the cloud's own number.
+    late: BTreeSet<u64>,
     /// Ports that a node has plugged: to delete one is to take it from a pod.
     plugged: BTreeMap<String, String>,
     /// What must never have happened.
@@ -105,6 +107,11 @@ impl Cloud {
     /// Requests that were on their way when their controller died arrive now.
     pub fn deliver_late_requests(&self) {
         self.0.late.notify_waiters();
+    }
+
+    /// Whether all late requests have been carried out.
+    pub fn late_requests_are_done(&self) -> bool {
+        self.state().late.is_empty()
     }
 
     /// The next request of this method meets this fault. Several wait for their turn.
@@ -285,6 +292,7 @@ impl Cloud {
             };
             if life.ends_at(named, nth, Moment::Late) {
                 let late = self.0.late.notified();
+                self.state().late.insert(call.number);
                 life.end();
                 late.await;
             }
@@ -302,7 +310,11 @@ impl Cloud {
     }
 
     fn after(&self, named: &str, number: u64) -> Next {
-        let under_way = self.state().under_way.remove(&number);
+        let under_way = {
+            let mut state = self.state();
+            state.late.remove(&number);
+            state.under_way.remove(&number)
+        };
         let Some((life, nth)) = under_way else { return Next::Continue };
         life.stir();
         if life.ends_at(named, nth, Moment::After) {

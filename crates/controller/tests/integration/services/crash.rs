@@ -1,9 +1,9 @@
 //! The controller is stopped at every write of a Service's way, another one goes on, and P3, P5 and P6 are held to. Why the borders of requests
 //! are enough is told where pods' way is tested so. What is only read changes nothing: the border before the next write is the same.
 
-use super::super::harness::{Keeper, Moment, Point, World, eventually_so, in_worlds};
+use super::super::harness::{Keeper, Moment, Point, World, eventually, eventually_so, in_worlds};
 use super::fixture::{
-    at_rest, create, delete, endpoints, floating_ips, ingress, is_served, nothing_left, patch, vip_ports,
+    at_rest, create, delete, endpoints, floating_ips, ingress, is_served, nothing_left, patch, status, vip_ports,
 };
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -74,7 +74,9 @@ async fn reach(world: &World, step: Step) {
         let one = is_served(world, "web", members).await?;
         let ports: Vec<_> = one.listeners.iter().map(|listener| listener.protocol_port).collect();
         let (floating, ingress) = (floating_ips(world), ingress(world, "web").await);
-        let is_out = floating.len() == usize::from(step != Step::Kind) && floating == ingress;
+        let said = status(world, "web").await.and_then(|status| status.floating_ip).is_some();
+        let is_out =
+            floating.len() == usize::from(step != Step::Kind) && floating == ingress && said != floating.is_empty();
         let alone = world.fake.octavia().all().len() == 1 && vip_ports(world).len() == 1;
         if ports == [port] && is_out && alone { Ok(()) } else { Err(format!("{ports:?} {floating:?} {ingress:?}")) }
     })
@@ -86,6 +88,7 @@ async fn go(world: &World, keeper: &mut Keeper) {
     for step in WAY {
         if step == Step::Delete && keeper.died {
             keeper.end().await;
+            settle(world).await;
             quiet(world).bears_a_second_look().await;
             keeper.replace().await;
         }
@@ -95,6 +98,16 @@ async fn go(world: &World, keeper: &mut Keeper) {
                 reach(world, step).await;
             })
             .await;
+    }
+}
+
+/// Has what arrived late repaired: the controller before may have been ended in the middle of it.
+async fn settle(world: &World) {
+    if world.settings.services.audit_seconds == 1 {
+        eventually("what was late has arrived", || async { world.fake.late_requests_are_done().then_some(()) }).await;
+        let controller = quiet(world).start();
+        world.rests(&controller.life).await;
+        controller.kill().await;
     }
 }
 

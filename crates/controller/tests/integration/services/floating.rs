@@ -136,8 +136,10 @@ fn one_that_nobody_knows_of_is_not_left() {
         let controller = world.start();
         let lost = Injected::new(Effect::StatusAfterCommit(504)).on(Method::POST, "floatingips").once();
         world.fake.inject_anywhere(&lost);
-        // It is made, but no look at it succeeds after the first.
-        let blind = Injected::new(Effect::Status(503, None)).on(Method::GET, "floatingips").skip(1);
+        // When it is made, no look at it succeeds.
+        let made = lost.clone();
+        let blind = Injected::new(Effect::Status(503, None)).on(Method::GET, "floatingips");
+        let blind = blind.when(move |_| made.hits() > 0);
         world.fake.inject_anywhere(&blind);
         create(&world, "web", json!({ "type": "LoadBalancer" })).await;
         endpoints(&world, "web", &["10.244.0.11"]).await;
