@@ -33,6 +33,10 @@ pub struct Known {
     pub going: Vec<(String, Instant)>,
     /// The floating IP is as desired: there is nothing to be looked at.
     pub floating_is_settled: bool,
+    /// There may be a floating IP of which the status says nothing: its creation was asked for, or one was seen.
+    pub floating_is_unsure: bool,
+    /// Ports that Octavia has left when it refused a load balancer.
+    pub orphans: BTreeSet<String>,
 }
 
 /// The members that a pool was told to have. OVN's provider calls the load balancer `ACTIVE` after the first of them, shows those that are to
@@ -94,6 +98,13 @@ impl Memory {
             known.load_balancers = None;
             known.floating_is_settled = false;
         }
+    }
+
+    /// There may be a floating IP of which the object's status says nothing.
+    pub fn suspect_floating(&self, uid: &str) {
+        let mut all = self.known();
+        let known = all.entry(uid.to_owned()).or_default();
+        (known.floating_is_settled, known.floating_is_unsure) = (false, true);
     }
 
     /// The object is gone.

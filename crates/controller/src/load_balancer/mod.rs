@@ -8,6 +8,7 @@ mod act;
 mod convert;
 mod floating;
 pub mod memory;
+mod orphan;
 pub mod pending;
 mod read;
 mod request;
@@ -251,6 +252,7 @@ impl<'a> Turn<'a> {
 
     /// Sends a request, and waits until Octavia is done with it.
     async fn request(&self, mut known: Known, observed: &mut Observed, step: &Step) -> Result<Next, Error> {
+        self.delete_orphans(&mut known).await?;
         tracing::info!(object = self.name, %step, "asking Octavia");
         let before = observed.load_balancers.clone();
         let busy = match act::act(&self.services.octavia, step, observed).await {
@@ -261,6 +263,12 @@ impl<'a> Turn<'a> {
                 return Ok(Next::After(PARTS));
             }
             Err(error) => {
+                if let Step::Create { graph } = step
+                    && matches!(error.status(), Some(400..=499 | 501))
+                {
+                    // What can't be found now is found after the next try.
+                    known.orphans = orphan::find(self.services, graph).await.unwrap_or_default();
+                }
                 self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
                 return Err(Error::openstack("change the load balancer", self.described())(error));
             }
@@ -275,6 +283,17 @@ impl<'a> Turn<'a> {
             self.services.pending.add(&id, goes, self.object.namespace().as_deref(), &self.name, &self.uid);
         }
         Ok(Next::After(QUIET))
+    }
+
+    /// Deletes what refused creations have left.
+    async fn delete_orphans(&self, known: &mut Known) -> Result<(), Error> {
+        if !known.orphans.is_empty() {
+            let deleted = orphan::delete(self.services, &known.orphans).await;
+            deleted
+                .map_err(Error::openstack("delete the port that was left of the load balancer", self.described()))?;
+            known.orphans.clear();
+        }
+        Ok(())
     }
 
     /// Octavia is at work.
@@ -302,6 +321,7 @@ impl<'a> Turn<'a> {
         (known.repairs, known.working_since) = (0, None);
         if self.desired.is_none() {
             self.release_floating(&mut known).await?;
+            self.delete_orphans(&mut known).await?;
             let api = self.services.load_balancers_api(&self.object);
             let gone = apply::without_finalizer(&api, &*self.object, names::LOAD_BALANCER_FINALIZER).await?;
             self.services.load_balancers.wrote(gone);
@@ -327,8 +347,11 @@ impl<'a> Turn<'a> {
         observed: &Observed,
     ) -> Result<Result<Option<FloatingIpStatus>, String>, Error> {
         let (wanted, recorded) = (self.wanted_floating(), self.present().floating_ip);
-        let as_recorded = known.floating_is_settled && is_as_wanted(wanted, recorded.as_ref());
-        if as_recorded || (wanted.is_none() && recorded.is_none()) {
+        let is_settled = match (wanted, &recorded) {
+            (None, None) => !known.floating_is_unsure,
+            (wanted, recorded) => known.floating_is_settled && is_as_wanted(wanted, recorded.as_ref()),
+        };
+        if is_settled {
             return Ok(Ok(recorded));
         }
         let current = plan::current(&self.identity, observed);
@@ -338,6 +361,8 @@ impl<'a> Turn<'a> {
         let target = current.zip(address).map(|(one, address)| Target { port: &one.vip_port_id, address });
         let settled = self.settle_floating(wanted, recorded.as_ref(), target).await?;
         known.floating_is_settled = settled.is_ok();
+        // The status that tells of it isn't written yet.
+        known.floating_is_unsure = !matches!(settled, Ok(None));
         Ok(settled)
     }
 
@@ -346,12 +371,15 @@ impl<'a> Turn<'a> {
         known.floating_is_settled = false;
         let recorded = self.present().floating_ip;
         let external = self.object.spec.load_balancer.external.as_ref();
-        if self.desired.is_none() && (recorded.is_some() || external.is_some_and(|of| of.floating_ip.is_some())) {
+        let may_have =
+            recorded.is_some() || known.floating_is_unsure || external.is_some_and(|of| of.floating_ip.is_some());
+        if self.desired.is_none() && may_have {
             let vip_port = self.present().vip_port_id;
             let target = vip_port.as_deref().zip(self.object.spec.load_balancer.vips.first());
             let target = target.map(|(port, vip)| Target { port, address: vip.address });
             // That there is none to be had doesn't matter any more.
             let _ = self.settle_floating(None, recorded.as_ref(), target).await?;
+            known.floating_is_unsure = false;
         }
         Ok(())
     }
@@ -373,6 +401,10 @@ impl<'a> Turn<'a> {
                 floating::Step::Impossible(why) => return Ok(Err(why)),
                 request => {
                     tracing::info!(object = self.name, step = ?request, "asking Neutron");
+                    if matches!(request, floating::Step::Create(_)) {
+                        // Its answer may be lost, and nobody may want it when it is looked for.
+                        self.services.memory.suspect_floating(&self.uid);
+                    }
                     floating::act(self.services, &object, mark, &request, wanted, target).await?;
                 }
             }

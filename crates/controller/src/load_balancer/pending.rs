@@ -52,7 +52,7 @@ impl Pending {
             since: Instant::now(),
             goes,
         };
-        self.waiting().entry(id.to_owned()).or_insert(waiter);
+        self.waiting().entry(id.to_owned()).or_insert(waiter).goes |= goes;
         self.more.notify_one();
     }
 

@@ -1,19 +1,25 @@
-//! Now and then: what Octavia has is read again, and load balancers of Kuryr's that nobody wants any more go.
+//! Now and then: what Octavia has is read again, and load balancers and floating IPs of Kuryr's that nobody wants any more go.
 
 use super::Services;
 use kube::ResourceExt;
+use kuryr_api::KuryrLoadBalancer;
 use kuryr_core::names::OwnerMark;
 use kuryr_openstack::{
     Error, Found,
+    neutron::{FloatingIp, FloatingIpId, FloatingIpQuery},
     octavia::{LoadBalancer, LoadBalancerId, Query},
 };
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Looks over everything once in each period, until the end.
 pub async fn run(shared: Arc<Services>, stop: CancellationToken) {
     let period = Duration::from_secs(shared.settings.services.audit_seconds.max(1));
-    let mut ownerless = HashSet::new();
+    let (mut ownerless, mut ownerless_floating) = (HashSet::new(), HashSet::new());
     while stop.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
         if shared.cloud().is_none() {
             continue;
@@ -27,7 +33,45 @@ pub async fn run(shared: Arc<Services>, stop: CancellationToken) {
             Some(Err(error)) => tracing::warn!(%error, "can't look for load balancers that nobody wants, trying again"),
             None => return,
         }
+        match stop.run_until_cancelled(sweep_floating(&shared, &ownerless_floating)).await {
+            Some(Ok(found)) => ownerless_floating = found,
+            Some(Err(error)) => tracing::warn!(%error, "can't look for floating IPs that nobody wants, trying again"),
+            None => return,
+        }
     }
+}
+
+/// Deletes the floating IPs with this cluster's mark that have had no KuryrLoadBalancer at two looks, and tells which have none now. One
+/// whose KuryrLoadBalancer says nothing of it, as after a lost answer, is looked at there.
+async fn sweep_floating(shared: &Services, before: &HashSet<FloatingIpId>) -> Result<HashSet<FloatingIpId>, Error> {
+    let listed = shared.neutron.list_floating_ips(&FloatingIpQuery::default()).await?;
+    let known: HashMap<String, Arc<KuryrLoadBalancer>> =
+        shared.load_balancers.all().into_iter().filter_map(|object| Some((object.uid()?, object))).collect();
+    let mark_of =
+        |one: &FloatingIp| OwnerMark::parse(&one.description).filter(|mark| mark.cluster == shared.settings.cluster);
+    let ours: Vec<_> = listed.into_iter().filter_map(|one| Some((mark_of(&one)?, one))).collect();
+    let unwanted = ours.iter().filter(|(mark, _)| !known.contains_key(&mark.uid)).count();
+    let may_delete = may_delete(shared, ours.len(), unwanted, "floating IPs");
+    let mut ownerless = HashSet::new();
+    for (mark, FloatingIp { id, description, .. }) in ours {
+        match known.get(&mark.uid) {
+            Some(object) => {
+                let recorded = object.status.as_ref().and_then(|status| status.floating_ip.as_ref());
+                if recorded.is_none_or(|recorded| recorded.id != id.as_str()) {
+                    shared.memory.suspect_floating(&mark.uid);
+                    shared.queues.load_balancers.look_over(object.namespace().as_deref(), &object.name_any());
+                }
+            }
+            None => {
+                if may_delete && before.contains(&id) {
+                    tracing::warn!(floating_ip = %id, mark = description, "deleting a floating IP that nobody wants");
+                    shared.neutron.delete_floating_ip(&id).await.found()?;
+                }
+                ownerless.insert(id);
+            }
+        }
+    }
+    Ok(ownerless)
 }
 
 /// Deletes the load balancers with this cluster's mark that have had no KuryrLoadBalancer at two looks, and tells which have none now.
@@ -43,23 +87,29 @@ async fn sweep(shared: &Services, before: &HashSet<LoadBalancerId>) -> Result<Ha
         OwnerMark::parse(&one.description).is_some_and(|mark| mark.cluster == shared.settings.cluster)
     };
     let (ours, unwanted) = (listed.iter().filter(is_ours).count(), listed.iter().filter(is_ownerless).count());
-    let policy = &shared.settings.sweep;
-    let is_believed = unwanted * 100 <= ours * usize::from(policy.most_percent) && !(known.is_empty() && unwanted > 0);
-    if !is_believed {
-        tracing::warn!(
-            unwanted,
-            ours,
-            "so many load balancers have no object that it is the objects that must be missing: nothing is deleted"
-        );
-    }
+    let may_delete = may_delete(shared, ours, unwanted, "load balancers");
     let mut ownerless = HashSet::new();
     for one in listed.iter().filter(is_ownerless) {
-        let goes = is_believed && !policy.dry_run && before.contains(&one.id);
-        if goes && one.provisioning_status.is_deletable() {
+        if may_delete && before.contains(&one.id) && one.provisioning_status.is_deletable() {
             tracing::warn!(load_balancer = %one.id, mark = one.description, "deleting a load balancer that nobody wants");
             shared.octavia.delete_load_balancer_tree(&one.id).await.found()?;
         }
         ownerless.insert(one.id.clone());
     }
     Ok(ownerless)
+}
+
+/// Whether what has no object may go: not on a trial, nor where that is so much that it is the objects that must be missing.
+fn may_delete(shared: &Services, ours: usize, unwanted: usize, what: &str) -> bool {
+    let policy = &shared.settings.sweep;
+    let none = shared.load_balancers.all().is_empty();
+    let is_believed = unwanted * 100 <= ours * usize::from(policy.most_percent) && !(none && unwanted > 0);
+    if !is_believed {
+        tracing::warn!(
+            unwanted,
+            ours,
+            "so many {what} have no object that it is the objects that must be missing: nothing is deleted"
+        );
+    }
+    is_believed && !policy.dry_run
 }

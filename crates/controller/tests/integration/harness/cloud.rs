@@ -148,6 +148,31 @@ impl Cloud {
         self.0.fake.inject(&fault.clone().of(Service::Network));
     }
 
+    /// A fault of any service.
+    pub fn inject_anywhere(&self, fault: &Injected) {
+        self.0.fake.inject(fault);
+    }
+
+    /// All tokens end now.
+    pub fn expire_tokens(&self) {
+        self.0.fake.expire_tokens();
+    }
+
+    /// A quota of the project, as `loadbalancer`; -1: any.
+    pub fn set_quota_of(&self, kind: &str, limit: i64) {
+        self.0.fake.set_quota("kuryr", kind, limit);
+    }
+
+    /// All that was asked so far.
+    pub fn journal(&self) -> Vec<kuryr_openstack_fake::Entry> {
+        self.0.fake.journal()
+    }
+
+    /// All ports of all projects.
+    pub fn all_ports(&self) -> Vec<PortView> {
+        self.0.fake.ports()
+    }
+
     /// No more faults.
     pub fn heal(&self) {
         self.0.fake.clear_faults();

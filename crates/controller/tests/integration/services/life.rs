@@ -1,0 +1,164 @@
+//! The life of a Service.
+
+use super::super::harness::{eventually_so, in_world};
+use super::fixture::{
+    create, create_with, delete, endpoints, event, floating_ips, ingress, load_balancers, nothing_left, object, patch,
+    says, served, services,
+};
+use kuryr_api::conditions;
+use serde_json::json;
+
+#[test]
+fn a_service_is_served_follows_its_endpoints_and_goes() {
+    in_world(|world| async move {
+        let world = world.with_services().await;
+        let controller = world.start();
+        let service = create(&world, "web", json!({})).await;
+        endpoints(&world, "web", &["10.244.0.11", "10.244.0.12"]).await;
+        let one = served(&world, "web", &["10.244.0.11:8080", "10.244.0.12:8080"]).await;
+        assert_eq!(Some(&one.vip_address), service.spec.unwrap().cluster_ip.as_ref());
+        assert_eq!(one.provider, "ovn");
+        endpoints(&world, "web", &["10.244.0.12", "10.244.0.13"]).await;
+        let after = served(&world, "web", &["10.244.0.12:8080", "10.244.0.13:8080"]).await;
+        assert_eq!(after.id, one.id, "changed in place");
+        let ports = json!({ "spec": { "ports": [
+            { "name": "http", "port": 81, "protocol": "TCP" }, { "name": "dns", "port": 53, "protocol": "UDP" },
+        ] } });
+        patch(&world, "web", ports).await;
+        eventually_so("the other ports are there", || async {
+            let one = load_balancers(&world).pop().ok_or("none")?;
+            let ports: Vec<_> =
+                one.listeners.iter().map(|listener| (listener.protocol.clone(), listener.protocol_port)).collect();
+            let wanted = [("UDP".to_owned(), 53), ("TCP".to_owned(), 81)];
+            if ports == wanted && one.id == after.id { Ok(()) } else { Err(format!("{ports:?}")) }
+        })
+        .await;
+        delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn a_service_of_type_load_balancer_has_a_floating_ip_while_it_is_one() {
+    in_world(|world| async move {
+        let world = world.with_services().await;
+        let controller = world.start();
+        create(&world, "web", json!({ "type": "LoadBalancer" })).await;
+        endpoints(&world, "web", &["10.244.0.11"]).await;
+        served(&world, "web", &["10.244.0.11:8080"]).await;
+        let ingress = || async {
+            let status = services(&world).get("web").await.unwrap().status?.load_balancer?;
+            status.ingress?.pop()?.ip
+        };
+        let address =
+            eventually_so("the Service says its address", || async { ingress().await.ok_or_else(String::new) }).await;
+        let object = object(&world, "web").await.unwrap();
+        let floating_ip = object.status.unwrap().floating_ip.unwrap();
+        assert_eq!(floating_ip.address.to_string(), address);
+        let kind = json!({ "spec": { "type": "ClusterIP" } });
+        patch(&world, "web", kind).await;
+        eventually_so("the Service says none", || async { ingress().await.map_or(Ok(()), Err) }).await;
+        eventually_so("there is no floating IP", || async {
+            let status = super::fixture::object(&world, "web").await.ok_or("none")?.status.unwrap_or_default();
+            status.floating_ip.map_or(Ok(()), |has| Err(format!("{has:?}")))
+        })
+        .await;
+        delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn what_has_no_cluster_ip_gets_nothing() {
+    in_world(|world| async move {
+        let world = world.with_services().await;
+        let controller = world.start();
+        create(&world, "headless", json!({ "clusterIP": "None" })).await;
+        endpoints(&world, "headless", &["10.244.0.11"]).await;
+        create(&world, "name", json!({ "type": "ExternalName", "externalName": "example.org" })).await;
+        // What is served later was looked at later.
+        create(&world, "web", json!({})).await;
+        endpoints(&world, "web", &["10.244.0.12"]).await;
+        served(&world, "web", &["10.244.0.12:8080"]).await;
+        assert_eq!(world.fake.octavia().all().len(), 1);
+        assert!(object(&world, "headless").await.is_none() && object(&world, "name").await.is_none());
+        // One that becomes a name has none any more.
+        let named = json!({ "spec": { "type": "ExternalName", "externalName": "example.org", "clusterIP": null, "clusterIPs": null } });
+        patch(&world, "web", named).await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn what_ovn_cannot_restrict_is_not_reached_from_outside() {
+    in_world(|world| async move {
+        let world = world.with_services().await;
+        let controller = world.start();
+        let ranges = json!({ "type": "LoadBalancer", "loadBalancerSourceRanges": ["192.0.2.0/24"] });
+        create(&world, "web", ranges).await;
+        endpoints(&world, "web", &["10.244.0.11"]).await;
+        says(&world, "web", conditions::ACCEPTED, "False", "NotExposed").await;
+        served(&world, "web", &["10.244.0.11:8080"]).await;
+        assert_eq!((floating_ips(&world), ingress(&world, "web").await), (vec![], vec![]));
+        event(&world, "web", "NotExposed", "").await;
+        // Without the wish it is, and with it again it no longer is.
+        patch(&world, "web", json!({ "spec": { "loadBalancerSourceRanges": null } })).await;
+        eventually_so("it is reached", || async {
+            let (has, says) = (floating_ips(&world), ingress(&world, "web").await);
+            if has.len() == 1 && has == says { Ok(()) } else { Err(format!("{has:?} {says:?}")) }
+        })
+        .await;
+        patch(&world, "web", json!({ "spec": { "loadBalancerSourceRanges": ["192.0.2.0/24"] } })).await;
+        eventually_so("it isn't reached", || async {
+            let (has, says) = (floating_ips(&world), ingress(&world, "web").await);
+            if has.is_empty() && says.is_empty() { Ok(()) } else { Err(format!("{has:?} {says:?}")) }
+        })
+        .await;
+        delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn what_cannot_be_had_and_what_is_wrong_is_told() {
+    in_world(|world| async move {
+        let world = world.with_services().await;
+        let controller = world.start();
+        let annotations = json!({
+            "loadbalancer.openstack.org/connection-limit": "many",
+            "loadbalancer.openstack.org/x-forwarded-for": "true",
+        });
+        create_with(&world, "web", annotations, json!({})).await;
+        endpoints(&world, "web", &["10.244.0.11"]).await;
+        served(&world, "web", &["10.244.0.11:8080"]).await;
+        event(&world, "web", "Invalid", "connection-limit").await;
+        says(&world, "web", conditions::ACCEPTED, "False", "OptionIgnored").await;
+        delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn one_that_is_made_again_under_its_name_and_address_is_served() {
+    in_world(|world| async move {
+        let world = world.with_services().await;
+        let controller = world.start();
+        let first = create(&world, "web", json!({})).await;
+        endpoints(&world, "web", &["10.244.0.11"]).await;
+        let before = served(&world, "web", &["10.244.0.11:8080"]).await;
+        delete(&world, "web").await;
+        let address = first.spec.unwrap().cluster_ip.unwrap();
+        create(&world, "web", json!({ "clusterIP": address })).await;
+        let after = served(&world, "web", &["10.244.0.11:8080"]).await;
+        assert_eq!((&before.vip_address, &after.vip_address), (&address, &address));
+        assert_ne!(before.id, after.id);
+        delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}

@@ -1,0 +1,128 @@
+//! Many Services, quick turns, and what they cost.
+
+use super::super::harness::{World, eventually_so, in_world};
+use super::fixture::{at_rest, create, delete, endpoints, is_served, nothing_left, objects, served, services};
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::Service;
+use kube::api::ListParams;
+use kuryr_openstack_fake::{Service as Of, Settle};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Calls of Octavia and of floating IPs since this entry of the journal, by method and kind.
+fn calls(world: &World, since: usize) -> BTreeMap<String, usize> {
+    let mut calls = BTreeMap::new();
+    for entry in world.fake.journal().iter().skip(since) {
+        if entry.service == Of::LoadBalancer || entry.resource == "floatingips" {
+            *calls.entry(format!("{} {}", entry.method, entry.resource)).or_default() += 1;
+        }
+    }
+    calls
+}
+
+async fn all_served(world: &World, names: &[String], members: &[&str]) {
+    eventually_so("all are served", || async {
+        let ready = objects(world).list(&ListParams::default()).await.unwrap().items;
+        let is_ready = |conditions: &[_]| kuryr_api::conditions::is_true(conditions, kuryr_api::conditions::READY);
+        let ready = ready.iter().filter(|one| one.status.as_ref().is_some_and(|status| is_ready(&status.conditions)));
+        let ready = ready.count();
+        if ready == names.len() { Ok(()) } else { Err(format!("{ready}")) }
+    })
+    .await;
+    for name in names {
+        served(world, name, members).await;
+    }
+}
+
+#[test]
+fn many_services_at_once_cost_few_calls_and_a_second_look_none() {
+    const MANY: usize = 200;
+    in_world(|world| async move {
+        let world = at_rest(world.with_services().await);
+        world.fake.octavia().set_settle(Settle::Lab);
+        let names: Vec<_> = (0..MANY).map(|nth| format!("s{nth}")).collect();
+        let controller = world.start();
+        stream::iter(&names)
+            .for_each_concurrent(20, |name| {
+                let world = &world;
+                async move {
+                    create(world, name, json!({})).await;
+                    endpoints(world, name, &["10.244.0.11", "10.244.0.12"]).await;
+                }
+            })
+            .await;
+        all_served(&world, &names, &["10.244.0.11:8080", "10.244.0.12:8080"]).await;
+        let made = calls(&world, 0);
+        println!("{MANY} Services at once: {made:?}");
+        assert_eq!(made["POST loadbalancers"], MANY);
+        let writes: usize = made.iter().filter(|(kind, _)| !kind.starts_with("GET ")).map(|(_, many)| many).sum();
+        assert!(writes <= 2 * MANY, "{made:?}");
+        let before = world.fake.journal().len();
+        world.rests(&controller.life).await;
+        stream::iter(&names)
+            .for_each_concurrent(20, |name| endpoints(&world, name, &["10.244.0.12", "10.244.0.13"]))
+            .await;
+        all_served(&world, &names, &["10.244.0.12:8080", "10.244.0.13:8080"]).await;
+        let changed = calls(&world, before);
+        println!("a change of the endpoints of each: {changed:?}");
+        assert_eq!(changed["PUT members"], MANY);
+        assert!(changed.keys().all(|kind| kind.starts_with("GET ") || kind == "PUT members"), "{changed:?}");
+        assert!(changed["GET loadbalancers"] <= 4 * MANY, "{changed:?}");
+        world.rests(&controller.life).await;
+        controller.stop().await;
+
+        let before = world.fake.journal().len();
+        world.bears_a_second_look().await;
+        println!("a start of a controller: {:?}", calls(&world, before));
+
+        let before = world.fake.journal().len();
+        let controller = world.start();
+        stream::iter(&names).for_each_concurrent(20, |name| delete(&world, name)).await;
+        nothing_left(&world).await;
+        let deleted = calls(&world, before);
+        println!("the end of all: {deleted:?}");
+        assert_eq!(deleted["DELETE loadbalancers"], MANY);
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn a_service_in_quick_turns_leaves_nothing() {
+    in_world(|world| async move {
+        let mut world = world.with_services().await;
+        world.settings.services.audit_seconds = 1;
+        world.fake.octavia().set_settle(Settle::Lab);
+        let controller = world.start();
+        endpoints(&world, "web", &["10.244.0.11", "10.244.0.12"]).await;
+        let mut address: Option<String> = None;
+        for turn in 0..50 {
+            let kind = if turn % 2 == 0 { "LoadBalancer" } else { "ClusterIP" };
+            let mut spec = json!({ "type": kind });
+            if let (Some(address), true) = (&address, turn % 3 == 0) {
+                spec["clusterIP"] = json!(address);
+            }
+            let service: Service = create(&world, "web", spec).await;
+            address = service.spec.unwrap().cluster_ip;
+            if turn % 5 == 0 {
+                endpoints(&world, "web", &["10.244.0.12"]).await;
+                served(&world, "web", &["10.244.0.12:8080"]).await;
+            } else if turn % 5 < 3 {
+                // It goes when something of it is there.
+                eventually_so("it has an object", || async {
+                    let all = objects(&world).list_metadata(&ListParams::default()).await.unwrap().items;
+                    if all.is_empty() { Err(String::new()) } else { Ok(()) }
+                })
+                .await;
+            }
+            delete(&world, "web").await;
+        }
+        nothing_left(&world).await;
+        create(&world, "web", json!({ "type": "LoadBalancer", "clusterIP": address.unwrap() })).await;
+        served(&world, "web", &["10.244.0.12:8080"]).await;
+        assert!(is_served(&world, "web", &["10.244.0.12:8080"]).await.is_ok());
+        assert!(services(&world).get("web").await.is_ok());
+        delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}
