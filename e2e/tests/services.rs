@@ -230,6 +230,25 @@ async fn an_endpoint_slice_made_by_hand_is_followed() -> Result<()> {
     scene.end().await
 }
 
+/// The nodes' addresses are of no subnet that Neutron knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_on_the_hosts_network_are_reached() -> Result<()> {
+    let scene = Scene::begin("hosts").await?;
+    let client = scene.client().await?;
+    let host = PodTemplate::server("host").on("node2").on_host_network().behind("web");
+    let ip = addresses(&scene.space.run(&host).await?).into_iter().next().context("the pod has no address")?;
+    // Such a pod has the machine's name, whatever that is.
+    let name = scene.cluster.shell(&From::node("node2"), "hostname").await?;
+    let service = scene.service("web", json!({ "ports": http() })).await?;
+    let at = services::at(&service, 80)?;
+    answered_by(&scene.cluster, &client, SocketAddr::new(ip, HTTP_PORT), &[name.trim()]).await.context("directly")?;
+    answered_by(&scene.cluster, &client, at, &[name.trim()]).await?;
+    for node in scene.cluster.nodes() {
+        answered_by(&scene.cluster, &From::node(&node), at, &[name.trim()]).await?;
+    }
+    scene.end().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_comes_to_the_same_pod_where_the_service_asks_for_it() -> Result<()> {
     let scene = Scene::begin("affinity").await?;

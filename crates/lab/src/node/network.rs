@@ -1,11 +1,11 @@
 //! Namespaces, bridges and links.
 
-use std::net::Ipv4Addr;
+use std::{fs, net::Ipv4Addr};
 
 use anyhow::{Context, Result};
 
 use crate::{
-    engine::{CONTROL, Component, Lab, node_name, node_netns, shell},
+    engine::{CONTROL, Component, Lab, netns, node_name, node_netns, shell},
     node::on_node,
 };
 
@@ -64,6 +64,9 @@ pub(crate) const WIRES: [Wire; 3] = [
     Wire { bridge: "br-ext", mac: "02:00:00:63:00:03", suffix: "ext", device: "ext0", mtu: 1500 },
 ];
 
+/// Whether a network namespace forwards packets; each has its own.
+const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+
 /// The control namespace with its bridges and addresses.
 pub(super) struct ControlNetwork;
 
@@ -82,7 +85,9 @@ impl Component for ControlNetwork {
             complete_checksums(lab, CONTROL, wire.bridge)?;
         }
         ip(lab, CONTROL, &format!("address replace {}/24 dev br-nodes", control_address()))?;
-        ip(lab, CONTROL, &format!("address replace {EXTERNAL_GATEWAY}/24 dev br-ext"))
+        ip(lab, CONTROL, &format!("address replace {EXTERNAL_GATEWAY}/24 dev br-ext"))?;
+        // Pods reach nodes at their own addresses, as a Service's endpoints on the hosts' network: by the external network's gateway.
+        netns::enter(CONTROL, || fs::write(FORWARDING, "1"))?.with_context(|| format!("writing {FORWARDING}"))
     }
 }
 
