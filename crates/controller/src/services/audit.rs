@@ -103,7 +103,9 @@ async fn sweep(shared: &Services, before: &HashSet<LoadBalancerId>) -> Result<Ha
 fn may_delete(shared: &Services, ours: usize, unwanted: usize, what: &str) -> bool {
     let policy = &shared.settings.sweep;
     let none = shared.load_balancers.all().is_empty();
-    let is_believed = unwanted * 100 <= ours * usize::from(policy.most_percent) && !(none && unwanted > 0);
+    let is_small = unwanted * 100 <= ours * usize::from(policy.most_percent) && !(none && unwanted > 0);
+    // Without any Service nobody can want them.
+    let is_believed = is_small || shared.services.all().is_empty();
     if !is_believed {
         tracing::warn!(
             unwanted,
