@@ -2,8 +2,11 @@
 
 mod audit;
 mod cloud;
+mod news;
 
 pub use cloud::Cloud;
+
+use news::News;
 
 use crate::{
     load_balancer::{self, LoadBalancers, memory::Memory, pending::Pending},
@@ -61,6 +64,8 @@ pub struct Services {
     pub memory: Memory,
     /// Load balancers that Octavia is at work on.
     pub pending: Pending,
+    /// What was told of Services' own words.
+    pub news: News,
     /// Names of the EndpointSlices of each Service.
     by_service: Mutex<HashMap<ServiceName, BTreeSet<String>>>,
     known: watch::Sender<Option<Arc<Cloud>>>,
@@ -119,6 +124,7 @@ impl Services {
             events: events.clone(),
             memory: Memory::default(),
             pending: Pending::default(),
+            news: News::default(),
             by_service: Mutex::default(),
             known: watch::Sender::new(None),
         };
@@ -186,6 +192,7 @@ impl Parts {
             let (namespace, name) = (service.namespace(), service.name_any());
             all.queues.services.add(namespace.as_deref(), &name);
             if gone {
+                all.news.forget(&service.uid().unwrap_or_default());
                 let name = names::kuryr_load_balancer(&name, &service.uid().unwrap_or_default());
                 all.queues.load_balancers.add(namespace.as_deref(), &name);
             }

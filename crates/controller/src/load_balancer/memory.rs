@@ -85,6 +85,11 @@ impl Expected {
 }
 
 impl Known {
+    /// Whether Octavia is at work on something, as far as it is known here.
+    fn is_under_way(&self) -> bool {
+        self.working_since.is_some() || self.unverified || self.expected.is_some() || !self.going_pools.is_empty()
+    }
+
     /// For how long Octavia has been at work.
     pub fn working_for(&self) -> Duration {
         self.working_since.map_or(Duration::ZERO, |since| since.elapsed())
@@ -118,9 +123,9 @@ impl Memory {
         }
     }
 
-    /// Everything is to be read again.
+    /// Everything is to be read again, but for what Octavia is at work on: what it says in between can be taken for the end.
     pub fn doubt_all(&self) {
-        for known in self.known().values_mut() {
+        for known in self.known().values_mut().filter(|known| !known.is_under_way()) {
             known.load_balancers = None;
             known.floating_is_settled = false;
         }

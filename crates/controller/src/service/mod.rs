@@ -60,8 +60,8 @@ impl Reconciler for Services {
             object: shared.load_balancers.get(namespace.as_deref(), &load_balancer),
         };
         let plan = plan::plan(&seen, &wanted, is_ours);
-        for problem in &plan.problems {
-            shared.events.warn(&object.object_ref(&()), "Serve", INVALID, problem).await;
+        for problem in shared.news.of(&object.uid().unwrap_or_default(), &plan.problems) {
+            shared.events.warn(&object.object_ref(&()), "Serve", INVALID, &problem).await;
         }
         if let Some(ingress) = &plan.ingress {
             publish(shared, &object, ingress).await?;
