@@ -22,6 +22,8 @@ pub struct Known {
     pub load_balancers: Option<Vec<ObservedLoadBalancer>>,
     /// The object has been followed since it was made: what isn't known here was never asked for.
     pub from_birth: bool,
+    /// What was read, and since when each look has shown the same. `None`: what is known comes from Octavia's answers, or was as desired.
+    pub read: Option<(Vec<ObservedLoadBalancer>, Instant)>,
     /// How many requests were made while something was in `ERROR`, since all was as desired.
     pub repairs: u32,
     /// Octavia has said that it is done, but not yet of which part what has become.
@@ -85,6 +87,19 @@ impl Expected {
 }
 
 impl Known {
+    /// Takes in what a look has shown.
+    pub fn looked(&mut self, load_balancers: &[ObservedLoadBalancer]) {
+        let is_same = self.read.as_ref().is_some_and(|(before, _)| before == load_balancers);
+        if !is_same {
+            self.read = Some((load_balancers.to_vec(), Instant::now()));
+        }
+    }
+
+    /// For how long each look has shown the same. `None`: nothing has to be looked at.
+    pub fn same_for(&self) -> Option<Duration> {
+        self.read.as_ref().map(|(_, since)| since.elapsed())
+    }
+
     /// Whether Octavia is at work on something, as far as it is known here.
     fn is_under_way(&self) -> bool {
         self.working_since.is_some() || self.unverified || self.expected.is_some() || !self.going_pools.is_empty()

@@ -59,6 +59,11 @@ const PARTS: Duration = Duration::from_millis(300);
 const MEMBERS: Duration = Duration::from_secs(10);
 const MEMBER: Duration = Duration::from_secs(1);
 
+/// What is to be deleted, and is known from a look alone, is deleted when looks have shown the same for so long. OVN's provider deletes one
+/// member in 0.2 s, and says `ACTIVE` in between; what is deleted a second time then comes back in `ERROR`, or leaves a listener pending for
+/// ever.
+const SAME: Duration = Duration::from_secs(2);
+
 /// How soon to look again at what only a person can put right.
 const BLOCKED: Duration = Duration::from_secs(30);
 
@@ -168,9 +173,16 @@ impl<'a> Turn<'a> {
             Some(load_balancers) => load_balancers,
             None => {
                 known.unverified = false;
-                read::all(octavia, &self.identity.mark, recorded.as_deref()).await.map_err(failed())?
+                let read = read::all(octavia, &self.identity.mark, recorded.as_deref()).await.map_err(failed())?;
+                known.looked(&read);
+                read
             }
         };
+        if known.unverified && load_balancers.iter().any(has_pending_pool_without_listener) {
+            // The status tree shows no pool without a listener.
+            load_balancers = read::all(octavia, &self.identity.mark, recorded.as_deref()).await.map_err(failed())?;
+            known.unverified = false;
+        }
         if known.unverified {
             for one in load_balancers.iter_mut().filter(|one| !one.provisioning.is_pending()) {
                 let id = LoadBalancerId::from(one.id.as_str());
@@ -240,6 +252,11 @@ impl<'a> Turn<'a> {
                 Ok(Next::After(BLOCKED))
             }
             Step::Converged => self.converged(known, &observed).await,
+            request if deletes(request) && known.same_for().is_some_and(|same| same < SAME) => {
+                // Who was here before may have asked for it already, and heard no answer: it may look ACTIVE in the middle of it.
+                self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
+                Ok(Next::After(PARTS))
+            }
             request => {
                 if observed.has_error(&self.identity.mark) {
                     known.repairs = known.repairs.saturating_add(1);
@@ -276,6 +293,7 @@ impl<'a> Turn<'a> {
                 return Err(Error::openstack("change the load balancer", self.described())(error));
             }
         };
+        known.read = None;
         known.expected = expected(step, observed);
         known.going_pools.extend(still_there(step, &before, observed));
         if let Step::Delete { load_balancer, .. } = step {
@@ -324,7 +342,7 @@ impl<'a> Turn<'a> {
 
     /// Octavia has all that is desired.
     async fn converged(&self, mut known: Known, observed: &Observed) -> Result<Next, Error> {
-        (known.repairs, known.working_since) = (0, None);
+        (known.repairs, known.working_since, known.read) = (0, None, None);
         if self.desired.is_none() {
             self.release_floating(&mut known).await?;
             self.delete_orphans(&mut known).await?;
@@ -482,6 +500,20 @@ impl<'a> Turn<'a> {
             ..ObjectReference::default()
         }
     }
+}
+
+/// Whether something of a pool changes still that no listener uses, as between the creation of both.
+fn has_pending_pool_without_listener(one: &ObservedLoadBalancer) -> bool {
+    let is_used = |id: &str| one.listeners.iter().any(|listener| listener.pool_id.as_deref() == Some(id));
+    one.pools.iter().any(|pool| !is_used(&pool.id) && pool.parts().any(|part| part.is_pending()))
+}
+
+/// Whether the step takes something away.
+const fn deletes(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Delete { .. } | Step::DeletePool { .. } | Step::DeleteListener { .. } | Step::DeleteMonitor { .. }
+    )
 }
 
 /// The members that a pool has after the step, where it is about members.

@@ -167,7 +167,8 @@ pub struct ObservedPool {
 }
 
 impl ObservedPool {
-    fn parts(&self) -> impl Iterator<Item = Provisioning> + '_ {
+    /// The `provisioning_status` of the pool, its members and its monitor.
+    pub fn parts(&self) -> impl Iterator<Item = Provisioning> + '_ {
         let members = self.members.values().map(|member| member.provisioning);
         members.chain(self.monitor.iter().map(|monitor| monitor.provisioning)).chain([self.provisioning])
     }
