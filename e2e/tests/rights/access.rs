@@ -106,6 +106,9 @@ async fn the_roles_are_as_narrow_as_they_can_be() -> Result<()> {
     let controller = listed(&[
         ("/pods", "get list watch"),
         ("/nodes", "get list watch"),
+        ("/services", "get list watch"),
+        ("/services/status", "patch"),
+        ("discovery.k8s.io/endpointslices", "get list watch"),
         ("events.k8s.io/events", "create patch"),
         ("kuryr.openstack.org/kuryrports", of_kuryr),
         ("kuryr.openstack.org/kuryrports/status", "patch update"),
@@ -113,6 +116,8 @@ async fn the_roles_are_as_narrow_as_they_can_be() -> Result<()> {
         ("kuryr.openstack.org/kuryrpoolports/status", "patch update"),
         ("kuryr.openstack.org/kuryrpools", of_kuryr),
         ("kuryr.openstack.org/kuryrpools/status", "patch update"),
+        ("kuryr.openstack.org/kuryrloadbalancers", of_kuryr),
+        ("kuryr.openstack.org/kuryrloadbalancers/status", "patch update"),
     ]);
     let client = cluster.with_credentials_of("kuryr-controller").await?;
     let has = rights(&client, "default").await?;

@@ -9,7 +9,7 @@ use kube::{
     api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     core::{ApiResource, discovery::Scope},
 };
-use kuryr_api::{KuryrPool, KuryrPoolPort, KuryrPort};
+use kuryr_api::{KuryrLoadBalancer, KuryrPool, KuryrPoolPort, KuryrPort};
 use kuryr_e2e::{
     Cluster,
     wait::{eventually, holds},
@@ -245,7 +245,21 @@ async fn what_can_be_written_can_be_read() -> Result<()> {
         let mut status = serde_json::to_value(status)?;
         status["conditions"] = json!([full_condition("Filled")]);
         status["observedGeneration"] = json!(1);
-        stays_readable(&client, &pool, Scope::Cluster, &status).await
+        stays_readable(&client, &pool, Scope::Cluster, &status).await?;
+        let load_balancer = a_load_balancer(&client).await?;
+        let status = serde_json::to_value(load_balancer.status.as_ref().context("it has a status")?)?;
+        stays_readable(&client, &load_balancer, Scope::Namespaced, &status).await
+    })
+    .await
+}
+
+/// The load balancer of the API server's Service.
+async fn a_load_balancer(client: &Client) -> Result<KuryrLoadBalancer> {
+    let objects = Api::<KuryrLoadBalancer>::namespaced(client.clone(), "default");
+    eventually("a KuryrLoadBalancer with a status", POD_PATIENCE, async || {
+        let found = objects.list(&ListParams::default()).await?.items.into_iter().find(|one| one.status.is_some());
+        holds(found.is_some(), || "there is none".to_owned())?;
+        found.context("there is none")
     })
     .await
 }
@@ -302,6 +316,7 @@ async fn addresses_must_be_addresses() -> Result<()> {
 #[test]
 fn no_kind_is_forgotten() {
     let kinds: Vec<_> = kuryr_api::all_crds().into_iter().map(|crd| crd.spec.names.kind).collect();
-    let tried = [KuryrPort::kind(&()), KuryrPoolPort::kind(&()), KuryrPool::kind(&())].map(String::from);
+    let tried = [KuryrPort::kind(&()), KuryrPoolPort::kind(&()), KuryrPool::kind(&()), KuryrLoadBalancer::kind(&())];
+    let tried = tried.map(String::from);
     assert_eq!(kinds, tried);
 }

@@ -153,7 +153,11 @@ fn a_quota_of_floating_ips_that_is_used_up_is_told_and_one_is_had_when_it_is_rai
         assert_eq!(load_balancers(&world).len(), 1, "served within the cluster");
         world.fake.set_quota_of("floatingip", -1);
         served(&world, "web", &["10.244.0.11:8080"]).await;
-        assert_eq!(ingress(&world, "web").await, floating_ips(&world));
+        eventually_so("the Service says its floating IP", || async {
+            let (said, has) = (ingress(&world, "web").await, floating_ips(&world));
+            if said == has && !has.is_empty() { Ok(()) } else { Err(format!("{said:?} {has:?}")) }
+        })
+        .await;
         delete(&world, "web").await;
         nothing_left(&world).await;
         controller.stop().await;
