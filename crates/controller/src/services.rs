@@ -2,10 +2,12 @@
 
 mod audit;
 mod cloud;
+mod index;
 mod news;
 
 pub use cloud::Cloud;
 
+use index::SliceIndex;
 use news::News;
 
 use crate::{
@@ -28,15 +30,9 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use kuryr_api::KuryrLoadBalancer;
 use kuryr_core::{names, service::facts::Slice};
 use kuryr_openstack::{neutron::Neutron, octavia::Octavia};
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-
-/// Name of a Service, with its namespace.
-type ServiceName = (String, String);
 
 /// What the reconcilers of Services share.
 pub struct Services {
@@ -66,8 +62,8 @@ pub struct Services {
     pub pending: Pending,
     /// What was told of Services' own words.
     pub news: News,
-    /// Names of the EndpointSlices of each Service.
-    by_service: Mutex<HashMap<ServiceName, BTreeSet<String>>>,
+    /// Which EndpointSlices each Service has.
+    slice_index: Mutex<SliceIndex>,
     known: watch::Sender<Option<Arc<Cloud>>>,
 }
 
@@ -125,7 +121,7 @@ impl Services {
             memory: Memory::default(),
             pending: Pending::default(),
             news: News::default(),
-            by_service: Mutex::default(),
+            slice_index: Mutex::default(),
             known: watch::Sender::new(None),
         };
         (Arc::new(shared), parts)
@@ -166,13 +162,13 @@ impl Services {
 
     /// The endpoints of a Service.
     pub fn slices_of(&self, namespace: &str, service: &str) -> Vec<Slice> {
-        let names = self.by_service().get(&(namespace.to_owned(), service.to_owned())).cloned().unwrap_or_default();
+        let names = self.slice_index().slices_of(namespace, service);
         let slices = names.iter().filter_map(|name| self.slices.get(Some(namespace), name));
         slices.filter_map(|slice| facts::slice(&slice)).collect()
     }
 
-    fn by_service(&self) -> MutexGuard<'_, HashMap<ServiceName, BTreeSet<String>>> {
-        self.by_service.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slice_index(&self) -> MutexGuard<'_, SliceIndex> {
+        self.slice_index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the load balancer of a Service looked at.
@@ -199,20 +195,13 @@ impl Parts {
         });
         let all = shared.clone();
         self.slices.listen(move |slice, gone| {
-            let (Some(namespace), Some(service)) = (slice.namespace(), facts::service_of(slice)) else { return };
-            {
-                let mut by_service = all.by_service();
-                let names = by_service.entry((namespace.clone(), service.clone())).or_default();
-                if gone {
-                    names.remove(&slice.name_any());
-                } else {
-                    names.insert(slice.name_any());
-                }
-                if names.is_empty() {
-                    by_service.remove(&(namespace.clone(), service.clone()));
-                }
+            let Some(namespace) = slice.namespace() else { return };
+            let service = facts::service_of(slice).filter(|_| !gone);
+            // Before the queue is told: who looks then finds it.
+            let changed = all.slice_index().put(&namespace, &slice.name_any(), service);
+            for service in changed {
+                all.add_load_balancer_of(&namespace, &service);
             }
-            all.add_load_balancer_of(&namespace, &service);
         });
         let all = shared.clone();
         self.load_balancers.listen(move |object, gone| {
@@ -312,13 +301,13 @@ fn spawn(parts: &mut JoinSet<&'static str>, name: &'static str, part: impl Futur
 
 /// Keeps what decisions read of a Service: its annotations are the user's words.
 fn prune_service(service: &mut Service) {
-    service.labels_mut().clear();
+    service.labels_mut().retain(|label, _| facts::is_read(label));
 }
 
-/// Keeps of the labels only whose the slice is.
+/// Keeps of the labels whose the slice is, and for whom.
 fn prune_slice(slice: &mut EndpointSlice) {
     slice.annotations_mut().clear();
-    slice.labels_mut().retain(|label, _| label == facts::SERVICE_NAME);
+    slice.labels_mut().retain(|label, _| facts::is_read(label));
 }
 
 fn prune_load_balancer(object: &mut KuryrLoadBalancer) {

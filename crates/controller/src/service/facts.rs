@@ -8,7 +8,7 @@ use k8s_openapi::{
         core::v1::{self, ObjectReference, ServiceSpec},
         discovery::v1::{self as discovery, EndpointSlice},
     },
-    apimachinery::pkg::util::intstr::IntOrString,
+    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use kuryr_core::service::{
     facts::{AddressType, Endpoint, Service, ServicePort, ServiceType, Slice, SlicePort, TargetPort},
@@ -17,6 +17,10 @@ use kuryr_core::service::{
 
 /// Label of an EndpointSlice that names its Service.
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// Labels of Services, and of the EndpointSlices that Kubernetes copies them to, that aren't for the cluster's default service proxy. Whatever
+/// their values are: kube-proxy leaves such objects out in the same way.
+const OTHERS: [&str; 2] = ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"];
 
 /// `spec.sessionAffinityConfig.clientIP.timeoutSeconds` of a Service that doesn't say: three hours.
 const AFFINITY_SECONDS: u32 = 10_800;
@@ -36,6 +40,7 @@ pub fn service(object: &v1::Service) -> Service {
         uid: meta.uid.clone().unwrap_or_default(),
         annotations: meta.annotations.clone().unwrap_or_default(),
         deleted: meta.deletion_timestamp.is_some(),
+        left_to_others: is_left_to_others(meta),
         kind: kind(spec.type_.as_deref()),
         cluster_ips: cluster_ips(spec),
         ports: spec.ports.iter().flatten().filter_map(service_port).collect(),
@@ -51,9 +56,22 @@ pub fn service(object: &v1::Service) -> Service {
     }
 }
 
-/// What an EndpointSlice says. None: its addresses are of a type that isn't known.
+/// Whether an object's labels leave it to another service proxy.
+fn is_left_to_others(meta: &ObjectMeta) -> bool {
+    meta.labels.as_ref().is_some_and(|labels| OTHERS.iter().any(|label| labels.contains_key(*label)))
+}
+
+/// Whether decisions read a label of a Service or of an EndpointSlice.
+pub fn is_read(label: &str) -> bool {
+    label == SERVICE_NAME || OTHERS.contains(&label)
+}
+
+/// What an EndpointSlice says. None: its addresses are of a type that isn't known, or it isn't for us.
 #[must_use]
 pub fn slice(object: &EndpointSlice) -> Option<Slice> {
+    if is_left_to_others(&object.metadata) {
+        return None;
+    }
     let address_type = match object.address_type.as_str() {
         "IPv4" => AddressType::Ipv4,
         "IPv6" => AddressType::Ipv6,

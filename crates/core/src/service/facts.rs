@@ -17,6 +17,9 @@ pub struct Service {
     pub annotations: BTreeMap<String, String>,
     /// It is being deleted (`metadata.deletionTimestamp`).
     pub deleted: bool,
+    /// A label says that it isn't for the cluster's default service proxy (`service.kubernetes.io/service-proxy-name`), or that it is to be
+    /// taken for headless (`service.kubernetes.io/headless`). Their values don't matter (KEP-2447, well-known labels).
+    pub left_to_others: bool,
     /// `spec.type`.
     pub kind: ServiceType,
     /// `spec.clusterIPs`, the first of which is `spec.clusterIP`. `None` as the first one means headless. Empty: none was allocated yet.

@@ -168,6 +168,19 @@ fn a_slices_service_is_its_labels() {
     assert_eq!((of(json!({ SERVICE_NAME: "" })), of(json!({})), of(json!(null))), (None, None, None));
 }
 
+#[test]
+fn labels_leave_a_service_and_its_slices_to_others() {
+    for label in OTHERS {
+        let meta = json!({ "name": "web", "labels": { label: "" } });
+        let object = serde_json::from_value(json!({ "metadata": meta, "spec": {} })).unwrap();
+        assert!(service(&object).left_to_others, "{label}");
+        assert_eq!(read_slice(json!({ "metadata": meta, "addressType": "IPv4", "endpoints": [] })), None, "{label}");
+        assert!(is_read(label) && is_read(SERVICE_NAME) && !is_read("app"));
+    }
+    let object = serde_json::from_value(json!({ "metadata": { "labels": { "app": "web" } }, "spec": {} })).unwrap();
+    assert!(!service(&object).left_to_others);
+}
+
 proptest! {
     #[test]
     fn nothing_panics(texts in prop::collection::vec("\\PC{0,9}", 4), numbers in prop::array::uniform4(any::<i32>())) {

@@ -33,6 +33,8 @@ pub enum Why {
     Headless,
     /// It has no address yet.
     NoAddress,
+    /// Its labels leave it to another service proxy, or to its clients.
+    LeftToOthers,
     /// Services are switched off.
     SwitchedOff,
 }
@@ -54,6 +56,9 @@ pub struct Ask {
 pub fn wanted(service: &Service, settings: &Settings) -> Wanted {
     if service.deleted {
         return Wanted::Nothing(Why::Deleted);
+    }
+    if service.left_to_others {
+        return Wanted::Nothing(Why::LeftToOthers);
     }
     if service.kind == ServiceType::ExternalName {
         return Wanted::Nothing(Why::ExternalName);

@@ -68,6 +68,7 @@ fn some_services_have_no_load_balancer() {
     assert_eq!(of(|one| one.deleted = true), Wanted::Nothing(Why::Deleted));
     assert_eq!(of(|one| one.kind = ServiceType::ExternalName), Wanted::Nothing(Why::ExternalName));
     assert_eq!(of(|one| one.cluster_ips = vec!["None".into()]), Wanted::Nothing(Why::Headless));
+    assert_eq!(of(|one| one.left_to_others = true), Wanted::Nothing(Why::LeftToOthers));
     assert_eq!(of(|one| one.cluster_ips.clear()), Wanted::Nothing(Why::NoAddress));
     assert_eq!(of(|one| one.cluster_ips = vec![String::new()]), Wanted::Nothing(Why::NoAddress));
 }

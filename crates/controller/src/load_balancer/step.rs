@@ -1,0 +1,196 @@
+//! The next request to Octavia, and what has to be waited for after it.
+
+use super::{
+    Turn, act,
+    memory::{Expected, Going, Known},
+    orphan,
+};
+use crate::{
+    error::Error,
+    runtime::{apply, queue::Next},
+};
+use kube::ResourceExt;
+use kuryr_core::{
+    names,
+    service::{
+        Observed, Step,
+        observed::{ObservedLoadBalancer, Provisioning::PendingDelete},
+        plan,
+    },
+};
+use kuryr_openstack::Kind;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Changes that take no longer aren't told: they come with every endpoint.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// How soon to look again at parts of a load balancer that change still, though it is `ACTIVE`.
+const PARTS: Duration = Duration::from_millis(300);
+
+/// For how long a pool that was told its members is waited for, and how much longer for each of them: OVN's provider needs 0.2 s.
+const MEMBERS: Duration = Duration::from_secs(10);
+
+const MEMBER: Duration = Duration::from_secs(1);
+
+/// What is to be deleted, and is known from a look alone, is deleted when looks have shown the same for so long. OVN's provider deletes one
+/// member in 0.2 s, and says `ACTIVE` in between; what is deleted a second time then comes back in `ERROR`, or leaves a listener pending for
+/// ever.
+const SAME: Duration = Duration::from_secs(2);
+
+/// How soon to look again at what only a person can put right.
+const BLOCKED: Duration = Duration::from_secs(30);
+
+impl Turn<'_> {
+    /// The next step, and what follows from it.
+    pub(super) async fn step(&self, mut known: Known) -> Result<Next, Error> {
+        let mut observed = self.observe(&mut known).await?;
+        let graph = self.desired.as_ref().map(|desired| &desired.graph);
+        let step = plan(&self.identity, graph, &observed, &self.abilities);
+        tracing::debug!(object = self.name, %step, "next");
+        match &step {
+            Step::Wait { load_balancer, .. } => self.wait(known, &observed, &step, load_balancer).await,
+            Step::Blocked(_) => {
+                self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
+                self.publish(&observed, &step, &Ok(self.present().floating_ip)).await?;
+                Ok(Next::After(BLOCKED))
+            }
+            Step::Converged => self.converged(known, &observed).await,
+            request if deletes(request) && known.same_for().is_some_and(|same| same < SAME) => {
+                // Who was here before may have asked for it already, and heard no answer: it may look ACTIVE in the middle of it.
+                self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
+                Ok(Next::After(PARTS))
+            }
+            request => {
+                if observed.has_error(&self.identity.mark) {
+                    known.repairs = known.repairs.saturating_add(1);
+                }
+                if self.desired.is_none() || matches!(request, Step::Delete { .. }) {
+                    // It would go with the load balancer's port, and nobody would know whether it is to be kept.
+                    self.release_floating(&mut known).await?;
+                }
+                self.request(known, &mut observed, request).await
+            }
+        }
+    }
+
+    /// Sends a request, and waits until Octavia is done with it.
+    async fn request(&self, mut known: Known, observed: &mut Observed, step: &Step) -> Result<Next, Error> {
+        self.delete_orphans(&mut known).await?;
+        tracing::info!(object = self.name, %step, "asking Octavia");
+        let before = observed.load_balancers.clone();
+        let busy = match act::act(&self.services.octavia, step, observed).await {
+            Ok(busy) => busy,
+            Err(error) if error.kind() == Kind::Immutable => {
+                // Somebody else changes it, or what we know is old.
+                self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
+                return Ok(Next::After(PARTS));
+            }
+            Err(error) => {
+                if let Step::Create { graph } = step
+                    && matches!(error.status(), Some(400..=499 | 501))
+                {
+                    // What can't be found now is found after the next try.
+                    known.orphans = orphan::find(self.services, graph).await.unwrap_or_default();
+                }
+                self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
+                return Err(Error::openstack("change the load balancer", self.described())(error));
+            }
+        };
+        known.read = None;
+        known.expected = expected(step, observed);
+        known.going_pools.extend(still_there(step, &before, observed));
+        if let Step::Delete { load_balancer, .. } = step {
+            known.going = Some(Going { id: load_balancer.clone(), since: Instant::now() });
+        }
+        known.load_balancers = Some(observed.load_balancers.clone());
+        known.working_since = Some(Instant::now());
+        self.services.memory.put(&self.uid, known);
+        if let Some(id) = busy {
+            let goes = matches!(step, Step::Delete { .. });
+            self.services.pending.add(&id, goes, self.object.namespace().as_deref(), &self.name, &self.uid);
+        }
+        Ok(Next::After(QUIET))
+    }
+
+    /// Deletes what refused creations have left.
+    pub(super) async fn delete_orphans(&self, known: &mut Known) -> Result<(), Error> {
+        if !known.orphans.is_empty() {
+            let deleted = orphan::delete(self.services, &known.orphans).await;
+            deleted
+                .map_err(Error::openstack("delete the port that was left of the load balancer", self.described()))?;
+            known.orphans.clear();
+        }
+        Ok(())
+    }
+
+    /// Octavia is at work.
+    async fn wait(&self, mut known: Known, observed: &Observed, step: &Step, id: &str) -> Result<Next, Error> {
+        let since = *known.working_since.get_or_insert_with(Instant::now);
+        let is_whole = observed.load_balancers.iter().any(|one| one.id == id && one.provisioning.is_pending());
+        // The list of all tells when the load balancer is done, not when its parts are.
+        known.unverified |= !is_whole;
+        self.services.memory.put(&self.uid, known);
+        if is_whole {
+            let goes = observed.load_balancers.iter().any(|one| one.id == id && one.provisioning == PendingDelete);
+            self.services.pending.add(id, goes, self.object.namespace().as_deref(), &self.name, &self.uid);
+        }
+        let worked = since.elapsed();
+        if worked >= QUIET {
+            self.publish(observed, step, &Ok(self.present().floating_ip)).await?;
+        }
+        let limit = self.services.settings.services.pending();
+        let told = [QUIET, limit].into_iter().find(|at| *at > worked).map_or(limit, |at| at - worked);
+        Ok(Next::After(if is_whole { told } else { PARTS.max(worked / 10).min(QUIET) }))
+    }
+
+    /// Octavia has all that is desired.
+    async fn converged(&self, mut known: Known, observed: &Observed) -> Result<Next, Error> {
+        (known.repairs, known.working_since, known.read) = (0, None, None);
+        if self.desired.is_none() {
+            self.release_floating(&mut known).await?;
+            self.delete_orphans(&mut known).await?;
+            let api = self.services.load_balancers_api(&self.object);
+            let gone = apply::without_finalizer(&api, &*self.object, names::LOAD_BALANCER_FINALIZER).await?;
+            self.services.load_balancers.wrote(gone);
+            self.services.memory.forget(&self.uid);
+            tracing::info!(object = self.name, "nothing is left in Octavia");
+            return Ok(Next::Converged);
+        }
+        let floating_ip = self.floating(&mut known, observed).await?;
+        let retry = floating_ip.is_err();
+        self.services.memory.put(&self.uid, known);
+        self.publish(observed, &Step::Converged, &floating_ip).await?;
+        Ok(if retry { Next::After(BLOCKED) } else { Next::Converged })
+    }
+}
+
+/// Whether the step takes something away.
+const fn deletes(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Delete { .. } | Step::DeletePool { .. } | Step::DeleteListener { .. } | Step::DeleteMonitor { .. }
+    )
+}
+
+/// A pool that was told to go is there until Octavia has it no more: puts it back, and says until when that is waited for.
+fn still_there(step: &Step, before: &[ObservedLoadBalancer], observed: &mut Observed) -> Option<(String, Instant)> {
+    let Step::DeletePool { pool: id, .. } = step else { return None };
+    let was = before.iter().find(|one| one.pools.iter().any(|pool| pool.id == *id))?;
+    let now = observed.load_balancers.iter_mut().find(|one| one.id == was.id)?;
+    let mut pool = was.pools.iter().find(|pool| pool.id == *id)?.clone();
+    pool.provisioning = PendingDelete;
+    let many = u32::try_from(pool.members.len()).unwrap_or(u32::MAX);
+    now.pools.push(pool);
+    now.listeners.clone_from(&was.listeners);
+    Some((id.clone(), Instant::now() + MEMBERS + MEMBER.saturating_mul(many)))
+}
+
+/// The members that a pool has after the step, where it is about members.
+fn expected(step: &Step, observed: &Observed) -> Option<Expected> {
+    let Step::SetMembers { pool: id, members, .. } = step else { return None };
+    let pool = observed.load_balancers.iter().flat_map(|one| &one.pools).find(|pool| pool.id == *id)?;
+    let many = u32::try_from(members.len()).unwrap_or(u32::MAX);
+    let until = Instant::now() + MEMBERS + MEMBER.saturating_mul(many);
+    Some(Expected { pool: id.clone(), members: pool.members.keys().copied().collect(), until })
+}
