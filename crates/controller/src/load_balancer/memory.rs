@@ -1,5 +1,6 @@
 //! What Octavia has, as far as its own answers have told: nobody asks for it at each change of an endpoint.
 
+use super::read::Listed;
 use kuryr_core::service::{
     graph::MemberKey,
     observed::{ObservedLoadBalancer, Provisioning},
@@ -20,6 +21,8 @@ pub struct Memory(Mutex<HashMap<String, Known>>);
 pub struct Known {
     /// What Octavia has. `None`: it has to be read.
     pub load_balancers: Option<Vec<ObservedLoadBalancer>>,
+    /// What the lists of all have shown, where it has to be read: only the members are left to be asked for.
+    pub listed: Option<Vec<Listed>>,
     /// The object has been followed since it was made: what isn't known here was never asked for.
     pub from_birth: bool,
     /// What was read, and since when each look has shown the same. `None`: what is known comes from Octavia's answers, or was as desired.
@@ -28,6 +31,8 @@ pub struct Known {
     pub repairs: u32,
     /// Octavia has said that it is done, but not yet of which part what has become.
     pub unverified: bool,
+    /// When Octavia was last asked for something.
+    pub asked: Option<Instant>,
     /// Since when Octavia is at work without a pause.
     pub working_since: Option<Instant>,
     /// The members that a pool was told to have.
@@ -133,15 +138,19 @@ impl Memory {
     /// What Octavia has is to be read again. What was counted stays.
     pub fn doubt(&self, uid: &str) {
         if let Some(known) = self.known().get_mut(uid) {
-            known.load_balancers = None;
+            (known.load_balancers, known.listed) = (None, None);
             known.floating_is_settled = false;
         }
     }
 
-    /// Everything is to be read again, but for what Octavia is at work on: what it says in between can be taken for the end.
-    pub fn doubt_all(&self) {
-        for known in self.known().values_mut().filter(|known| !known.is_under_way()) {
+    /// The object's load balancers are to be read again, and this is what they looked like when this look began. Not where Octavia is at work,
+    /// as what it says in between can be taken for the end, nor where it was asked for something since.
+    pub fn listed(&self, uid: &str, listed: Vec<Listed>, began: Instant) {
+        let mut all = self.known();
+        let known = all.entry(uid.to_owned()).or_default();
+        if !known.is_under_way() && known.asked.is_none_or(|asked| asked < began) {
             known.load_balancers = None;
+            known.listed = Some(listed);
             known.floating_is_settled = false;
         }
     }
@@ -200,5 +209,31 @@ mod tests {
         assert!(memory.get("v").load_balancers.is_some_and(|all| all.is_empty()));
         memory.doubt("v");
         assert!(memory.get("v").load_balancers.is_none() && memory.get("v").from_birth);
+    }
+
+    #[test]
+    fn a_look_at_all_counts_only_where_nothing_was_asked_for_since() {
+        let began = Instant::now();
+        let look = |known: Option<Known>| {
+            let memory = Memory::default();
+            if let Some(known) = known {
+                memory.put("u", known);
+            }
+            memory.listed("u", Vec::new(), began);
+            memory.get("u")
+        };
+        let settled = || Known { load_balancers: Some(Vec::new()), floating_is_settled: true, ..Known::default() };
+        let later = began + Duration::from_millis(1);
+        assert!(look(None).listed.is_some());
+        let seen = look(Some(settled()));
+        assert!(seen.listed.is_some() && seen.load_balancers.is_none() && !seen.floating_is_settled);
+        for known in [Known { asked: Some(later), ..settled() }, Known { working_since: Some(began), ..settled() }] {
+            let seen = look(Some(known));
+            assert!(seen.listed.is_none() && seen.load_balancers.is_some() && seen.floating_is_settled);
+        }
+        let memory = Memory::default();
+        memory.listed("u", Vec::new(), began);
+        memory.doubt("u");
+        assert!(memory.get("u").listed.is_none(), "an error makes everything unsure");
     }
 }

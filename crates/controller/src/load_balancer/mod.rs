@@ -11,7 +11,7 @@ pub mod memory;
 mod observe;
 mod orphan;
 pub mod pending;
-mod read;
+pub mod read;
 mod request;
 mod settle;
 mod status;

@@ -1,6 +1,10 @@
 //! What Octavia has: as its own answers have told, and asked for where that isn't enough.
 
-use super::{Turn, memory::Known, read};
+use super::{
+    Turn,
+    memory::Known,
+    read::{self, Listed},
+};
 use crate::error::Error;
 use kuryr_core::service::{
     Observed,
@@ -25,7 +29,15 @@ impl Turn<'_> {
             Some(load_balancers) => load_balancers,
             None => {
                 known.unverified = false;
-                let read = read::all(octavia, &self.identity.mark, recorded.as_deref()).await.map_err(failed())?;
+                let has_recorded =
+                    |of: &Vec<Listed>| recorded.as_ref().is_none_or(|id| of.iter().any(|one| one.id() == id));
+                // That there is none is believed only if it was asked for just now: it would be made anew.
+                let listed = known.listed.take().filter(|listed| !listed.is_empty() && has_recorded(listed));
+                let read = match listed {
+                    Some(listed) => read::complete(octavia, listed).await,
+                    None => read::all(octavia, &self.identity.mark, recorded.as_deref()).await,
+                };
+                let read = read.map_err(failed())?;
                 known.looked(&read);
                 read
             }

@@ -2,15 +2,78 @@
 
 use super::convert;
 use futures::future::try_join_all;
-use kuryr_core::service::{
-    graph::{Member, MemberKey},
-    observed::{ObservedLoadBalancer, ObservedMember},
+use kuryr_core::{
+    names::OwnerMark,
+    service::{
+        graph::{Member, MemberKey},
+        observed::{ObservedLoadBalancer, ObservedMember},
+    },
 };
 use kuryr_openstack::{
     Error, Found,
-    octavia::{LoadBalancer, LoadBalancerGraph, LoadBalancerId, LoadBalancerState, Octavia, Pool, PoolGraph, Query},
+    octavia::{
+        Listener, LoadBalancer, LoadBalancerGraph, LoadBalancerId, LoadBalancerState, Octavia, Pool, PoolGraph, Query,
+    },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+/// A load balancer, as the lists of all have shown it: without the members of its pools.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    load_balancer: LoadBalancer,
+    listeners: Vec<Listener>,
+    pools: Vec<Pool>,
+}
+
+impl Listed {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        self.load_balancer.id.as_str()
+    }
+
+    /// Whose it is, by the uid in its mark.
+    pub fn owner(&self, cluster: &str) -> Option<String> {
+        OwnerMark::parse(&self.load_balancer.description).filter(|mark| mark.cluster == cluster).map(|mark| mark.uid)
+    }
+}
+
+/// All load balancers, by three requests whatever their number is.
+///
+/// # Errors
+/// When one of the requests fails.
+pub async fn list(octavia: &Octavia) -> Result<Vec<Listed>, Error> {
+    let all = Query::default();
+    // In this order: what belongs to a load balancer that came meanwhile is left out, and one that went meanwhile has nothing.
+    let load_balancers = octavia.list_load_balancers(&all).await?;
+    let (listeners, pools) = tokio::try_join!(octavia.list_listeners(&all), octavia.list_pools(&all))?;
+    let mut listeners = by_load_balancer(listeners, |listener| listener.load_balancers.first());
+    let mut pools = by_load_balancer(pools, |pool| pool.load_balancers.first());
+    let whole = |load_balancer: LoadBalancer| Listed {
+        listeners: listeners.remove(&load_balancer.id).unwrap_or_default(),
+        pools: pools.remove(&load_balancer.id).unwrap_or_default(),
+        load_balancer,
+    };
+    Ok(load_balancers.into_iter().map(whole).collect())
+}
+
+fn by_load_balancer<T>(all: Vec<T>, of: impl Fn(&T) -> Option<&LoadBalancerId>) -> HashMap<LoadBalancerId, Vec<T>> {
+    let mut sorted: HashMap<_, Vec<T>> = HashMap::new();
+    for one in all {
+        if let Some(id) = of(&one).cloned() {
+            sorted.entry(id).or_default().push(one);
+        }
+    }
+    sorted
+}
+
+/// What was listed, with the members.
+///
+/// # Errors
+/// When one of the requests fails.
+pub async fn complete(octavia: &Octavia, listed: Vec<Listed>) -> Result<Vec<ObservedLoadBalancer>, Error> {
+    let whole = try_join_all(listed.into_iter().map(|one| with_pools(octavia, one))).await?;
+    Ok(whole.iter().filter_map(convert::load_balancer).collect())
+}
 
 /// All load balancers with the owner mark, and the recorded one whatever its mark is.
 ///
@@ -22,13 +85,17 @@ pub async fn all(octavia: &Octavia, mark: &str, recorded: Option<&str>) -> Resul
     if let Some(id) = recorded.filter(|id| found.iter().all(|one| one.id.as_str() != *id)) {
         found.extend(octavia.get_load_balancer(&LoadBalancerId::from(id)).await.found()?);
     }
-    let whole = try_join_all(found.into_iter().map(|one| whole(octavia, one))).await?;
-    Ok(whole.iter().filter_map(convert::load_balancer).collect())
+    complete(octavia, try_join_all(found.into_iter().map(|one| parts(octavia, one))).await?).await
 }
 
-async fn whole(octavia: &Octavia, load_balancer: LoadBalancer) -> Result<LoadBalancerGraph, Error> {
+async fn parts(octavia: &Octavia, load_balancer: LoadBalancer) -> Result<Listed, Error> {
     let of_it = Query { load_balancer_id: Some(load_balancer.id.clone()), ..Query::default() };
     let (listeners, pools) = tokio::try_join!(octavia.list_listeners(&of_it), octavia.list_pools(&of_it))?;
+    Ok(Listed { load_balancer, listeners, pools })
+}
+
+async fn with_pools(octavia: &Octavia, listed: Listed) -> Result<LoadBalancerGraph, Error> {
+    let Listed { load_balancer, listeners, pools } = listed;
     let pools = try_join_all(pools.into_iter().map(|pool| with_members(octavia, pool))).await?;
     Ok(LoadBalancerGraph { load_balancer, listeners, pools })
 }

@@ -104,7 +104,7 @@ impl Turn<'_> {
             known.going = Some(Going { id: load_balancer.clone(), since: Instant::now() });
         }
         known.load_balancers = Some(observed.load_balancers.clone());
-        known.working_since = Some(Instant::now());
+        (known.working_since, known.asked) = (Some(Instant::now()), Some(Instant::now()));
         self.services.memory.put(&self.uid, known);
         if let Some(id) = busy {
             let goes = matches!(step, Step::Delete { .. });

@@ -1,6 +1,7 @@
 //! Now and then: what Octavia has is read again, and load balancers and floating IPs of Kuryr's that nobody wants any more go.
 
 use super::Services;
+use crate::load_balancer::read::{self, Listed};
 use kube::ResourceExt;
 use kuryr_api::KuryrLoadBalancer;
 use kuryr_core::names::OwnerMark;
@@ -14,6 +15,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Looks over everything once in each period, until the end.
@@ -24,7 +26,11 @@ pub async fn run(shared: Arc<Services>, stop: CancellationToken) {
         if shared.cloud().is_none() {
             continue;
         }
-        shared.memory.doubt_all();
+        match stop.run_until_cancelled(look(&shared)).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::warn!(%error, "can't look at the load balancers, trying again"),
+            None => return,
+        }
         for object in shared.load_balancers.all() {
             shared.queues.load_balancers.look_over(object.namespace().as_deref(), &object.name_any());
         }
@@ -39,6 +45,26 @@ pub async fn run(shared: Arc<Services>, stop: CancellationToken) {
             None => return,
         }
     }
+}
+
+/// Has what Octavia has of each object count as it is now, but for the members, which each object's own turn asks for.
+///
+/// # Errors
+/// When a request fails. What was known stays known.
+pub async fn look(shared: &Services) -> Result<(), Error> {
+    let began = Instant::now();
+    let mut by_owner: HashMap<String, Vec<Listed>> = HashMap::new();
+    for one in read::list(&shared.octavia).await? {
+        if let Some(uid) = one.owner(&shared.settings.cluster) {
+            by_owner.entry(uid).or_default().push(one);
+        }
+    }
+    for object in shared.load_balancers.all() {
+        let uid = object.uid().unwrap_or_default();
+        let listed = by_owner.remove(&uid).unwrap_or_default();
+        shared.memory.listed(&uid, listed, began);
+    }
+    Ok(())
 }
 
 /// Deletes the floating IPs with this cluster's mark that have had no KuryrLoadBalancer at two looks, and tells which have none now. One

@@ -1,6 +1,6 @@
 //! What Octavia is and can do, and what the configured subnets are.
 
-use super::Services;
+use super::{Services, audit};
 use crate::{
     networks::{self, Networks, ResolveError},
     settings::Services as Configured,
@@ -49,6 +49,9 @@ pub async fn follow(shared: &Services, networks: &Networks, changed: impl Fn()) 
                 });
                 if is_new {
                     tracing::info!(api = %cloud.api, provider = cloud.settings.provider, "Octavia is known, Services are served");
+                    if let Err(error) = audit::look(shared).await {
+                        tracing::warn!(%error, "can't look at all load balancers at once, each is looked at by itself");
+                    }
                     changed();
                 }
                 Duration::from_secs(shared.settings.controller.refresh_seconds.max(1))
