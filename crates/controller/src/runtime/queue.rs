@@ -127,6 +127,7 @@ impl<K: Kind> Queue<K> {
     /// Takes objects from now on. Before, work has not begun: when it begins, everything is looked at.
     pub fn open(&self) {
         self.open.store(true, Ordering::SeqCst);
+        self.room.notify_one();
     }
 
     /// Has the object of that name looked at. Adding it twice is the same as once.
@@ -167,7 +168,8 @@ impl<K: Kind> Queue<K> {
     async fn work_off(&self, concurrency: u16) {
         let most = usize::from(concurrency.saturating_mul(3) / 4).max(1);
         loop {
-            loop {
+            // What is taken out of it while nothing is taken in would keep its place for ever.
+            while self.open.load(Ordering::SeqCst) {
                 let next = self.backlog().next(most);
                 let Some(reference) = next else { break };
                 self.add(reference.namespace.as_deref(), &reference.name);

@@ -130,6 +130,14 @@ impl ObservedLoadBalancer {
         let listeners = self.listeners.iter().map(|listener| listener.provisioning);
         listeners.chain(self.pools.iter().flat_map(ObservedPool::parts))
     }
+
+    /// The `provisioning_status` of the parts that come or go still, or that something is put into or taken from. Not of a listener that is
+    /// only changed: OVN's provider says of none when it is done after a change of its pool's monitor.
+    pub fn parts_in_work(&self) -> impl Iterator<Item = Provisioning> + '_ {
+        let listeners = self.listeners.iter().filter(|listener| listener.is_in_work());
+        let pools = self.pools.iter().flat_map(ObservedPool::parts).filter(|part| part.is_pending());
+        listeners.map(|listener| listener.provisioning).chain(pools)
+    }
 }
 
 /// A listener.
@@ -147,6 +155,14 @@ pub struct ObservedListener {
     pub settings: ListenerSettings,
     /// Its `default_pool_id`.
     pub pool_id: Option<String>,
+}
+
+impl ObservedListener {
+    /// It comes or goes still.
+    #[must_use]
+    pub const fn is_in_work(&self) -> bool {
+        matches!(self.provisioning, Provisioning::PendingCreate | Provisioning::PendingDelete)
+    }
 }
 
 /// A pool.
@@ -171,6 +187,12 @@ impl ObservedPool {
     pub fn parts(&self) -> impl Iterator<Item = Provisioning> + '_ {
         let members = self.members.values().map(|member| member.provisioning);
         members.chain(self.monitor.iter().map(|monitor| monitor.provisioning)).chain([self.provisioning])
+    }
+
+    /// Something of it changes still.
+    #[must_use]
+    pub fn is_in_work(&self) -> bool {
+        self.parts().any(Provisioning::is_pending)
     }
 }
 

@@ -23,6 +23,13 @@ impl<'a> LoadBalancers<'a> {
         lock(&self.0.octavia).views()
     }
 
+    /// Identifiers of the listeners and pools whose load balancer is gone. Nobody can delete them.
+    #[must_use]
+    pub fn left_parts(self) -> Vec<String> {
+        self.0.advance();
+        lock(&self.0.octavia).left_parts()
+    }
+
     /// The load balancer with this name or identifier.
     #[must_use]
     pub fn get(self, name: &str) -> Option<LoadBalancerView> {

@@ -15,6 +15,13 @@ impl Octavia {
         self.store.get(known).filter(|object| object.kind == Kind::LoadBalancer).map(|_| known)
     }
 
+    /// Listeners and pools whose load balancer is gone.
+    pub fn left_parts(&self) -> Vec<String> {
+        let parts = self.store.of_kind(Kind::Listener).chain(self.store.of_kind(Kind::Pool));
+        let is_left = |part: &&super::object::Object| part.parent.is_some_and(|parent| self.store.get(parent).is_none());
+        parts.filter(is_left).map(|part| part.id.to_string()).collect()
+    }
+
     /// An object, and for a load balancer its steps as well, end in ERROR.
     pub fn break_object(&mut self, id: &str) -> bool {
         let Some(id) = self.known(id) else { return false };

@@ -42,11 +42,27 @@ impl Octavia {
         if let Some(object) = self.store.get_mut(id) {
             object.set(Provisioning::PendingDelete, None);
         }
+        self.lose_unmade_parts(id);
         let pools = self.store.child_ids(id, Kind::Pool);
         let has_members = pools.into_iter().any(|pool| self.store.children(pool, Kind::Member).next().is_some());
         let emptied = has_members && self.provider_of(id) == Provider::Ovn;
         self.leave(id, emptied.then_some(Deed::Emptied(id)).into_iter().chain([Deed::Deleted(id)]));
         Ok(())
+    }
+
+    /// Another worker than the one that makes the parts deletes the load balancer: what isn't made yet is `PENDING_CREATE` for ever, and
+    /// nobody can delete it, as its load balancer is gone.
+    fn lose_unmade_parts(&mut self, id: Uuid) {
+        if self.provider_of(id) != Provider::Ovn {
+            return;
+        }
+        let parts = self.store.child_ids(id, Kind::Pool).into_iter().chain(self.store.child_ids(id, Kind::Listener));
+        let is_unmade = |part: &Uuid| {
+            self.store.get(*part).is_some_and(|part| part.provisioning == Provisioning::PendingCreate)
+        };
+        let unmade: Vec<Uuid> = parts.filter(is_unmade).collect();
+        self.work.drop_creations(id, &unmade);
+        unmade.into_iter().for_each(|part| self.store.orphan(part));
     }
 
     fn check_state(&self, id: Uuid, mutable: &[Provisioning]) -> Result<(), Failure> {

@@ -192,7 +192,10 @@ impl Octavia {
     /// The load balancer that an object belongs to.
     fn owner(&self, id: Uuid) -> Result<&Object, Failure> {
         let owner = self.store.load_balancer_of(id).and_then(|id| self.store.get(id));
-        owner.ok_or_else(|| Failure::not_found(Kind::LoadBalancer, &id.to_string()))
+        // What stays of one that is gone can't be changed.
+        let parent = self.store.get(id).and_then(|object| object.parent);
+        let immutable = || parent.map(|parent| Failure::immutable(Kind::LoadBalancer, parent));
+        owner.ok_or_else(|| immutable().unwrap_or_else(|| Failure::not_found(Kind::LoadBalancer, &id.to_string())))
     }
 
     fn provider_of(&self, load_balancer: Uuid) -> Provider {

@@ -116,6 +116,17 @@ impl Work {
         };
     }
 
+    /// Nobody makes these parts any more.
+    pub fn drop_creations(&mut self, load_balancer: Uuid, parts: &[Uuid]) {
+        if let Some(queue) = self.queues.get_mut(&load_balancer) {
+            queue.retain(|step| match &step.deed {
+                Deed::Created(id) => !parts.contains(id),
+                Deed::Members { pool, .. } => !parts.contains(pool),
+                _ => true,
+            });
+        }
+    }
+
     fn pop(&mut self, load_balancer: Uuid) -> Option<Step> {
         self.queues.get_mut(&load_balancer).and_then(VecDeque::pop_front)
     }

@@ -53,6 +53,16 @@ impl Store {
         Some(object)
     }
 
+    /// An object that stays when what it belongs to is removed.
+    pub fn orphan(&mut self, id: Uuid) {
+        let place = self.objects.get(&id).and_then(|object| Some((object.parent?, (object.created, id))));
+        if let Some((parent, key)) = place
+            && let Some(siblings) = self.children.get_mut(&parent)
+        {
+            siblings.remove(&key);
+        }
+    }
+
     /// No listener has this pool any more.
     fn forget_pool(&mut self, pool: &Object) {
         for listener in self.listeners_of(pool.id, pool.parent) {

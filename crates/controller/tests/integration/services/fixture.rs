@@ -196,7 +196,9 @@ pub async fn nothing_left(world: &World) {
 pub async fn nothing_left_but(world: &World, kept: &[String]) {
     eventually_so("nothing is left", || async {
         let objects = objects(world).list_metadata(&ListParams::default()).await.unwrap().items.len();
-        let left = (objects, world.fake.octavia().all().len(), vip_ports(world).len(), floating_ips(world));
+        let octavia = world.fake.octavia();
+        let load_balancers = octavia.all().len() + octavia.left_parts().len();
+        let left = (objects, load_balancers, vip_ports(world).len(), floating_ips(world));
         let said = format!("{left:?}");
         if left == (0, 0, 0, kept.to_vec()) { Ok(()) } else { Err(said) }
     })

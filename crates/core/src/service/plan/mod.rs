@@ -22,7 +22,7 @@ use matching::Matching;
 pub fn plan(identity: &Identity, wanted: Option<&Graph>, observed: &Observed, abilities: &Abilities) -> Step {
     let (ours, others) = by_owner(identity, observed);
     let Some(graph) = wanted else {
-        return remove(&ours);
+        return remove(&ours, observed);
     };
     if let Some(other) = others.iter().find(|other| other.vip.address == graph.vip.address) {
         let load_balancer = other.id.clone();
@@ -33,7 +33,7 @@ pub fn plan(identity: &Identity, wanted: Option<&Graph>, observed: &Observed, ab
     };
     let surplus = ours.iter().find(|one| one.id != current.id && !one.provisioning.is_pending());
     if let Some(surplus) = surplus {
-        return Step::Delete { load_balancer: surplus.id.clone(), why: Reason::Duplicate };
+        return delete(surplus, observed, Reason::Duplicate);
     }
     whole(graph, current, observed, abilities)
         .or_else(|| parts::next(&Matching::of(graph, current, abilities), observed.repairs, observed.stuck))
@@ -57,12 +57,33 @@ fn by_owner<'a>(
 }
 
 /// One goes after the other: what changes can't be deleted.
-fn remove(ours: &[&ObservedLoadBalancer]) -> Step {
-    let deletable = ours.iter().find(|one| !one.provisioning.is_pending());
-    if let Some(one) = deletable {
-        return Step::Delete { load_balancer: one.id.clone(), why: Reason::Unwanted };
+fn remove(ours: &[&ObservedLoadBalancer], observed: &Observed) -> Step {
+    let first = ours.iter().find(|one| !one.provisioning.is_pending()).or(ours.first());
+    first.map_or(Step::Converged, |one| delete(one, observed, Reason::Unwanted))
+}
+
+/// A load balancer goes, with all that it has. With OVN's provider the worker that makes a part and the one that deletes the load balancer
+/// know nothing of each other: a pool that isn't made yet when its load balancer goes stays in Octavia for good, where nobody can delete it.
+/// So what comes or goes is waited for, and where that never ends its parts go first. Octavia takes no part from one that is in `ERROR`.
+fn delete(one: &ObservedLoadBalancer, observed: &Observed, why: Reason) -> Step {
+    if one.provisioning.is_pending() {
+        return wait(one, one.provisioning);
     }
-    ours.first().map_or(Step::Converged, |one| wait(one, one.provisioning))
+    let whole = Step::Delete { load_balancer: one.id.clone(), why };
+    let Some(part) = one.parts_in_work().next().filter(|_| one.provisioning != Provisioning::Error) else {
+        return whole;
+    };
+    if !observed.stuck {
+        return wait(one, part);
+    }
+    if observed.repairs > parts::REPLACED {
+        return whole;
+    }
+    let listener = one.listeners.iter().find(|listener| listener.is_in_work());
+    let listener = listener.map(|listener| Step::DeleteListener { listener: listener.id.clone(), why: Reason::Failed });
+    let pool = one.pools.iter().find(|pool| pool.is_in_work());
+    let pool = pool.map(|pool| Step::DeletePool { pool: pool.id.clone(), why: Reason::Failed });
+    listener.or(pool).unwrap_or(whole)
 }
 
 fn wait(load_balancer: &ObservedLoadBalancer, provisioning: Provisioning) -> Step {
@@ -100,11 +121,11 @@ fn whole(graph: &Graph, current: &ObservedLoadBalancer, observed: &Observed, abi
     }
     if current.provisioning == Provisioning::Error {
         let fresh = observed.repairs == 0 && abilities.has(Feature::Failover);
-        let rebuild = Step::Delete { load_balancer: id(), why: Reason::Failed };
+        let rebuild = delete(current, observed, Reason::Failed);
         return Some(if fresh { Step::Failover { load_balancer: id() } } else { rebuild });
     }
     if let Some(attribute) = immutable(graph, current) {
-        return Some(Step::Delete { load_balancer: id(), why: Reason::Immutable(attribute) });
+        return Some(delete(current, observed, Reason::Immutable(attribute)));
     }
     if let Some(part) = current.parts().find(|part| part.is_pending()).filter(|_| !observed.stuck) {
         return Some(wait(current, part));

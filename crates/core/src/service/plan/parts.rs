@@ -82,7 +82,7 @@ fn failed(all: &Matching<'_>, port: &Port<'_>, trouble: Trouble) -> Option<Step>
 }
 
 /// Up to this many requests, what failed is made anew; later the whole load balancer.
-const REPLACED: u32 = 3;
+pub(super) const REPLACED: u32 = 3;
 
 /// What can't be changed goes, so that another one can come: no two listeners have one port, and OVN's provider takes the persistence
 /// from all pools of a protocol when any of them is deleted, so that the new pool has to come after.

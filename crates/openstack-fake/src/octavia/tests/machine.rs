@@ -49,6 +49,25 @@ async fn ovn_says_active_before_all_is_there() {
 }
 
 #[tokio::test]
+async fn parts_that_are_not_made_yet_when_their_load_balancer_goes_stay_for_good() {
+    let settle = Settle::After(Duration::from_millis(300));
+    let rig = Rig::with(OctaviaConfig { settle, ..OctaviaConfig::default() }).await;
+    let lb = rig.new_load_balancer(whole()).await;
+    let status = || rig.fake.octavia().get(&lb).map(|view| view.provisioning_status.to_string());
+    while status() != Some("ACTIVE".to_owned()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(rig.delete(&format!("loadbalancers/{lb}?cascade=true")).await.0, 204);
+    rig.fake.octavia().settle();
+    assert_eq!((status(), rig.fake.octavia().left_parts().len()), (None, 2), "a listener and its pool");
+    let (_, pools) = rig.get("pools").await;
+    let pool = &pools["pools"][0];
+    assert_eq!((&pool["provisioning_status"], &pool["loadbalancers"][0]["id"]), (&json!("PENDING_CREATE"), &json!(lb)));
+    let words = format!("Load Balancer {lb} is immutable and cannot be updated.");
+    assert_eq!(fault(&rig.delete(&format!("pools/{}", pool["id"].as_str().unwrap())).await), (409, words.as_str()));
+}
+
+#[tokio::test]
 async fn at_once_is_before_the_next_request() {
     let rig = Rig::with(OctaviaConfig { settle: Settle::AtOnce, ..OctaviaConfig::default() }).await;
     let lb = rig.new_load_balancer(whole()).await;

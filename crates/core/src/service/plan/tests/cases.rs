@@ -140,6 +140,42 @@ fn a_change_waits_for_the_one_before() {
 }
 
 #[test]
+fn a_load_balancer_goes_when_nothing_of_it_comes_or_goes() {
+    let (made, _) = made(&graph(&[1]));
+    let step_of = |change: &dyn Fn(&mut Observed)| {
+        let mut observed = made.clone();
+        change(&mut observed);
+        super::plan(&identity(), None, &observed, &ovn())
+    };
+    let is_whole = |step: &Step| matches!(step, Step::Delete { why: Reason::Unwanted, .. });
+    let coming =
+        |observed: &mut Observed| observed.load_balancers[0].pools[0].provisioning = Provisioning::PendingCreate;
+    assert!(matches!(step_of(&coming), Step::Wait { provisioning: Provisioning::PendingCreate, .. }));
+    let member = |observed: &mut Observed| {
+        let members = &mut observed.load_balancers[0].pools[0].members;
+        members.values_mut().for_each(|member| member.provisioning = Provisioning::PendingDelete);
+    };
+    assert!(matches!(step_of(&member), Step::Wait { provisioning: Provisioning::PendingDelete, .. }));
+    let changed = |observed: &mut Observed| {
+        observed.load_balancers[0].listeners[0].provisioning = Provisioning::PendingUpdate;
+    };
+    assert!(is_whole(&step_of(&changed)), "it may be so for ever");
+    let broken = |observed: &mut Observed| {
+        coming(observed);
+        observed.load_balancers[0].provisioning = Provisioning::Error;
+    };
+    assert!(is_whole(&step_of(&broken)), "nothing else can be done with it");
+    let stuck = |repairs: u32| {
+        step_of(&|observed: &mut Observed| {
+            coming(observed);
+            (observed.stuck, observed.repairs) = (true, repairs);
+        })
+    };
+    assert!(matches!(stuck(0), Step::DeletePool { why: Reason::Failed, .. }));
+    assert!(is_whole(&stuck(4)), "whatever it leaves: nobody has to edit a finalizer");
+}
+
+#[test]
 fn a_part_that_takes_too_long_is_sent_again() {
     let (mut observed, _) = made(&graph(&[1]));
     observed.load_balancers[0].pools[0].provisioning = Provisioning::PendingUpdate;
