@@ -138,12 +138,14 @@ impl Services {
             return true;
         }
         let one = ListParams::default().limit(1);
-        // Where the kind isn't known there is none.
-        let left = Api::<KuryrLoadBalancer>::all(self.client.clone()).list_metadata(&one).await;
-        let left = left.is_ok_and(|left| !left.items.is_empty());
+        let left = match Api::<KuryrLoadBalancer>::all(self.client.clone()).list_metadata(&one).await {
+            Ok(left) => !left.items.is_empty(),
+            // Where the kind isn't known there is none; else nobody knows, and there may be.
+            Err(error) => !matches!(&error, kube::Error::Api(status) if status.is_not_found()),
+        };
         match left {
             true => tracing::warn!(
-                "Services are switched off (services.subnets names none): the load balancers that are left go"
+                "Services are switched off (services.subnets names none): load balancers that are left go"
             ),
             false => tracing::info!("Services are switched off: services.subnets names none"),
         }
@@ -276,20 +278,23 @@ async fn begin(shared: Arc<Services>, networks: Arc<Networks>, listed: Cancellat
         return;
     }
     listed.cancel();
-    stop.run_until_cancelled(cloud::follow(&shared, &networks, || {
-        let queues = &shared.queues;
-        queues.services.open();
-        queues.load_balancers.open();
-        for service in shared.services.all() {
-            queues.services.look_over(service.namespace().as_deref(), &service.name_any());
-        }
-        for object in shared.load_balancers.all() {
-            queues.load_balancers.look_over(object.namespace().as_deref(), &object.name_any());
-        }
-    }))
-    .await;
+    // What goes needs nothing but Octavia itself; the rest waits until the cloud is known.
+    shared.queues.services.open();
+    shared.queues.load_balancers.open();
+    look_over_all(&shared);
+    stop.run_until_cancelled(cloud::follow(&shared, &networks, || look_over_all(&shared))).await;
     // A part that ends by itself ends the controller.
     stop.cancelled().await;
+}
+
+fn look_over_all(shared: &Services) {
+    let queues = &shared.queues;
+    for service in shared.services.all() {
+        queues.services.look_over(service.namespace().as_deref(), &service.name_any());
+    }
+    for object in shared.load_balancers.all() {
+        queues.load_balancers.look_over(object.namespace().as_deref(), &object.name_any());
+    }
 }
 
 fn spawn(parts: &mut JoinSet<&'static str>, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {

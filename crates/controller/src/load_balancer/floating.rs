@@ -48,14 +48,8 @@ pub enum Step {
     Impossible(String),
 }
 
-/// The next step. `wanted`: what the Service asks for; `recorded`: what its KuryrLoadBalancer says that it has.
-pub fn plan(
-    wanted: Option<&FloatingIp>,
-    observed: &Observed,
-    recorded: Option<&FloatingIpStatus>,
-    target: Option<Target<'_>>,
-) -> Step {
-    let keep = wanted.map_or_else(|| recorded.is_some_and(|has| has.origin == FloatingIpOrigin::Kept), |of| of.keep);
+/// The next step. `wanted`: what the Service asks for; `keep`: what of Kuryr's isn't wanted stays, as nobody's.
+pub fn plan(wanted: Option<&FloatingIp>, keep: bool, observed: &Observed, target: Option<Target<'_>>) -> Step {
     let address = wanted.and_then(|of| of.address);
     let chosen = match (wanted, address) {
         (None, _) => None,

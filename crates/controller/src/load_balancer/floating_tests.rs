@@ -25,6 +25,17 @@ fn status(id: &str, address: &str, origin: FloatingIpOrigin) -> FloatingIpStatus
     FloatingIpStatus { id: id.to_owned(), address: address.parse().unwrap(), origin }
 }
 
+/// The next step of a Service that hasn't said anything else than its status about what is to be kept.
+fn plan(
+    wanted: Option<&FloatingIp>,
+    observed: &Observed,
+    recorded: Option<&FloatingIpStatus>,
+    target: Option<Target<'_>>,
+) -> Step {
+    let kept = || recorded.is_some_and(|has| has.origin == FloatingIpOrigin::Kept);
+    super::plan(wanted, wanted.map_or_else(kept, |wanted| wanted.keep), observed, target)
+}
+
 #[test]
 fn one_is_made_once_and_deleted_when_it_is_no_longer_wanted() {
     let any = wanted(None, false);

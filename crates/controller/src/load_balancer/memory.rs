@@ -1,12 +1,16 @@
 //! What Octavia has, as far as its own answers have told: nobody asks for it at each change of an endpoint.
 
 use super::read::Listed;
-use kuryr_core::service::{
-    graph::MemberKey,
-    observed::{ObservedLoadBalancer, Provisioning},
+use kuryr_core::{
+    error::Class,
+    service::{
+        graph::{Graph, MemberKey},
+        observed::{ObservedLoadBalancer, Provisioning},
+        spec::FloatingIp,
+    },
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -33,6 +37,8 @@ pub struct Known {
     pub unverified: bool,
     /// When Octavia was last asked for something.
     pub asked: Option<Instant>,
+    /// What was desired when something failed last.
+    pub failed: Option<Graph>,
     /// Since when Octavia is at work without a pause.
     pub working_since: Option<Instant>,
     /// The members that a pool was told to have.
@@ -44,10 +50,16 @@ pub struct Known {
     pub floating_is_settled: bool,
     /// There may be a floating IP of which the status says nothing: its creation was asked for, or one was seen.
     pub floating_is_unsure: bool,
+    /// How often there was reason to look for floating IPs.
+    pub suspicions: u32,
     /// The load balancer that was told to go, and when. Not even a new look at it says so all the time: see [`Going::is`].
     pub going: Option<Going>,
-    /// Ports that Octavia has left when it refused a load balancer.
-    pub orphans: BTreeSet<String>,
+    /// Why there is no floating IP as it is asked for, and when that is tried again.
+    pub no_floating_ip: Option<NoFloatingIp>,
+    /// Ports that Octavia has left when it refused a load balancer, and since when each has been seen.
+    pub orphans: BTreeMap<String, Instant>,
+    /// When a creation may have been begun of which nobody knows the end: its port isn't one that was left. `None`: there is none.
+    pub blind_since: Option<Instant>,
 }
 
 /// The members that a pool was told to have. OVN's provider calls the load balancer `ACTIVE` after the first of them, shows those that are to
@@ -60,6 +72,21 @@ pub struct Expected {
     pub members: BTreeSet<MemberKey>,
     /// When Octavia is no longer believed.
     pub until: Instant,
+}
+
+/// A floating IP that can't be had for now. The load balancer doesn't wait for it.
+#[derive(Debug, Clone)]
+pub struct NoFloatingIp {
+    /// What was asked for. Something else is tried at once.
+    pub wanted: Option<FloatingIp>,
+    /// What failed last, and how often in a row.
+    pub class: Class,
+    /// How often it failed in a row.
+    pub failures: u32,
+    /// When it is tried again.
+    pub next: Instant,
+    /// Reason and message for people.
+    pub says: (&'static str, String),
 }
 
 /// A load balancer that was told to go.
@@ -122,9 +149,13 @@ impl Memory {
         self.known().get(uid).cloned().unwrap_or_default()
     }
 
-    /// What is known now.
-    pub fn put(&self, uid: &str, known: Known) {
-        self.known().insert(uid.to_owned(), known);
+    /// What is known now. What was suspected meanwhile is suspected still.
+    pub fn put(&self, uid: &str, mut known: Known) {
+        let mut all = self.known();
+        if all.get(uid).is_some_and(|before| before.suspicions != known.suspicions) {
+            (known.floating_is_settled, known.floating_is_unsure) = (false, true);
+        }
+        all.insert(uid.to_owned(), known);
     }
 
     /// The object is new, and nothing was asked of Octavia for it before: it has nothing.
@@ -135,12 +166,13 @@ impl Memory {
         self.known().entry(uid.to_owned()).or_insert_with(born);
     }
 
-    /// What Octavia has is to be read again. What was counted stays.
-    pub fn doubt(&self, uid: &str) {
-        if let Some(known) = self.known().get_mut(uid) {
-            (known.load_balancers, known.listed) = (None, None);
-            known.floating_is_settled = false;
-        }
+    /// Something failed while this was desired: what Octavia has is to be read again. What was counted stays.
+    pub fn failed(&self, uid: &str, desired: Option<Graph>) {
+        let mut all = self.known();
+        let known = all.entry(uid.to_owned()).or_default();
+        (known.load_balancers, known.listed) = (None, None);
+        known.floating_is_settled = false;
+        known.failed = desired;
     }
 
     /// The object's load balancers are to be read again, and this is what they looked like when this look began. Not where Octavia is at work,
@@ -155,11 +187,13 @@ impl Memory {
         }
     }
 
-    /// There may be a floating IP of which the object's status says nothing.
-    pub fn suspect_floating(&self, uid: &str) {
+    /// There may be a floating IP of which the object's status says nothing. How often that was so by now.
+    pub fn suspect_floating(&self, uid: &str) -> u32 {
         let mut all = self.known();
         let known = all.entry(uid.to_owned()).or_default();
         (known.floating_is_settled, known.floating_is_unsure) = (false, true);
+        known.suspicions = known.suspicions.wrapping_add(1);
+        known.suspicions
     }
 
     /// The object is gone.
@@ -207,7 +241,7 @@ mod tests {
         assert_eq!((known.repairs, known.from_birth, known.load_balancers.is_none()), (3, false, true));
         memory.is_born("v");
         assert!(memory.get("v").load_balancers.is_some_and(|all| all.is_empty()));
-        memory.doubt("v");
+        memory.failed("v", None);
         assert!(memory.get("v").load_balancers.is_none() && memory.get("v").from_birth);
     }
 
@@ -233,7 +267,7 @@ mod tests {
         }
         let memory = Memory::default();
         memory.listed("u", Vec::new(), began);
-        memory.doubt("u");
+        memory.failed("u", None);
         assert!(memory.get("u").listed.is_none(), "an error makes everything unsure");
     }
 }

@@ -5,7 +5,7 @@
 //! begins when Octavia is done ([`pending`]). What Octavia has is remembered from its answers ([`memory`]).
 
 mod act;
-mod convert;
+pub mod convert;
 mod floating;
 pub mod memory;
 mod observe;
@@ -32,8 +32,9 @@ use kube::{Api, ResourceExt};
 use kuryr_api::{KuryrLoadBalancer, KuryrLoadBalancerStatus};
 use kuryr_core::{
     names::{self, OwnerMark},
-    service::{Abilities, Desired, Identity, Provider, desire},
+    service::{Abilities, ApiVersion, Desired, Identity, Provider, desire},
 };
+use memory::Known;
 use std::{sync::Arc, time::Duration};
 
 /// How soon to look again when nothing of the cloud is known yet.
@@ -50,6 +51,8 @@ struct Turn<'a> {
     name: String,
     identity: Identity,
     abilities: Abilities,
+    /// It is being deleted.
+    goes: bool,
     desired: Option<Desired>,
 }
 
@@ -59,10 +62,6 @@ impl Reconciler for LoadBalancers {
     async fn reconcile(&self, object: Arc<KuryrLoadBalancer>) -> Result<Next, Error> {
         let services = &*self.0;
         let (namespace, name) = (object.namespace(), object.name_any());
-        let key = queue::key::<KuryrLoadBalancer>(&object_ref(namespace.as_deref(), &name));
-        if let Some(left) = services.retries.remaining(&key, object.metadata.generation) {
-            return Ok(Next::NotYet(left));
-        }
         let deleting = object.metadata.deletion_timestamp.is_some();
         if !deleting && !lives(services, &object).await? {
             // Nothing of the API server may do it: its garbage collector comes late, or not at all.
@@ -81,12 +80,21 @@ impl Reconciler for LoadBalancers {
             services.load_balancers.wrote(held);
             return Ok(Next::Converged);
         }
-        let Some(cloud) = services.cloud() else { return Ok(Next::After(NO_CLOUD)) };
-        let turn = Turn::of(services, &cloud, object, !deleting);
+        let cloud = services.cloud();
+        if cloud.is_none() && !deleting {
+            return Ok(Next::After(NO_CLOUD));
+        }
+        let turn = Turn::of(services, cloud.as_deref(), object, deleting);
         let known = services.memory.get(&turn.uid);
+        let key = queue::key::<KuryrLoadBalancer>(&object_ref(namespace.as_deref(), &name));
+        let waits = services.retries.remaining(&key, turn.object.metadata.generation);
+        // Endpoints that come and go don't wait for what failed for others.
+        if let Some(left) = waits.filter(|_| !turn.has_changed_since_failure(&known)) {
+            return Ok(Next::NotYet(left));
+        }
         let outcome = turn.step(known).await;
         if let Err(error) = &outcome {
-            services.memory.doubt(&turn.uid);
+            services.memory.failed(&turn.uid, turn.desired.as_ref().map(|desired| desired.graph.clone()));
             if !error.is_stale() {
                 turn.tell_failure(error).await?;
             }
@@ -109,7 +117,8 @@ async fn lives(services: &Services, object: &KuryrLoadBalancer) -> Result<bool, 
 }
 
 impl<'a> Turn<'a> {
-    fn of(services: &'a Services, cloud: &Cloud, object: Arc<KuryrLoadBalancer>, wanted: bool) -> Self {
+    /// `cloud` isn't needed for one that goes.
+    fn of(services: &'a Services, cloud: Option<&Cloud>, object: Arc<KuryrLoadBalancer>, goes: bool) -> Self {
         let (uid, name) = (object.uid().unwrap_or_default(), object.name_any());
         let namespace = object.namespace().unwrap_or_default();
         let mark = OwnerMark { cluster: services.settings.cluster.clone(), uid: uid.clone() }.to_string();
@@ -117,12 +126,19 @@ impl<'a> Turn<'a> {
         // Where nobody chose one, Octavia has.
         let given = object.status.as_ref().and_then(|status| status.provider.as_deref());
         let provider = object.spec.load_balancer.provider.as_deref().or(given).unwrap_or_default();
-        let abilities = Abilities::new(Provider::of(provider), cloud.api);
-        let slices = services.slices_of(&namespace, &object.spec.service_name);
-        let desired = wanted
-            .then(|| desire(&identity, &object.spec.load_balancer, &slices, &cloud.settings, &abilities))
-            .flatten();
-        Self { services, object, uid, name, identity, abilities, desired }
+        let api = cloud.map_or(ApiVersion::v2(0), |cloud| cloud.api);
+        let abilities = Abilities::new(Provider::of(provider), api);
+        let desired = cloud.filter(|_| !goes).and_then(|cloud| {
+            let slices = services.slices_of(&namespace, &object.spec.service_name);
+            desire(&identity, &object.spec.load_balancer, &slices, &cloud.settings, &abilities)
+        });
+        Self { services, object, uid, name, identity, abilities, goes, desired }
+    }
+
+    /// Whether there is a load balancer that is to be another one than when something of it failed.
+    fn has_changed_since_failure(&self, known: &Known) -> bool {
+        self.present().load_balancer_id.is_some()
+            && known.failed.as_ref() != self.desired.as_ref().map(|desired| &desired.graph)
     }
 
     fn described(&self) -> String {

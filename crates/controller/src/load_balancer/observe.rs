@@ -7,7 +7,7 @@ use super::{
 };
 use crate::error::Error;
 use kuryr_core::service::{
-    Observed,
+    Observed, Provider,
     observed::{
         ObservedLoadBalancer,
         Provisioning::{PendingDelete, PendingUpdate},
@@ -17,7 +17,14 @@ use kuryr_openstack::{
     Found,
     octavia::{LoadBalancerId, PoolId},
 };
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// A listener that is only changed is done after this time, whatever OVN's provider says of it: 0.1 s were measured.
+const SILENT_LISTENER: Duration = Duration::from_secs(3);
+
+/// After this time the parts of a load balancer that is to go are deleted one by one.
+const GOING: Duration = Duration::from_secs(60);
 
 impl Turn<'_> {
     /// What is known of Octavia's side. Asks where nothing is known, or of which part what has become.
@@ -69,8 +76,24 @@ impl Turn<'_> {
         }
         self.await_going(known, &mut load_balancers).await?;
         known.load_balancers = Some(load_balancers.clone());
-        let stuck = known.working_for() > self.services.settings.services.pending();
+        let stuck = known.working_for() > self.patience(&load_balancers);
         Ok(Observed { recorded, load_balancers, repairs: known.repairs, stuck })
+    }
+
+    /// For how long Octavia may be at work. OVN's provider, which needs seconds at most, never says of some parts that they are done: of a
+    /// listener after a change of its pool's monitor, and of anything that a worker was at when it ended.
+    fn patience(&self, load_balancers: &[ObservedLoadBalancer]) -> Duration {
+        let configured = self.services.settings.services.pending();
+        let is_ovn = self.abilities.provider == Provider::Ovn;
+        if !is_ovn || load_balancers.iter().any(|one| one.provisioning.is_pending()) {
+            return configured;
+        }
+        let mut in_work = load_balancers.iter().flat_map(ObservedLoadBalancer::parts_in_work);
+        match (in_work.next(), self.goes) {
+            (None, _) => configured.min(SILENT_LISTENER),
+            (Some(_), true) => configured.min(GOING),
+            (Some(_), false) => configured,
+        }
     }
 
     /// Has the pools that were told to go count as going until Octavia has them no more, whatever it says of them meanwhile.

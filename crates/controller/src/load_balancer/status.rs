@@ -28,8 +28,8 @@ pub struct Facts<'a> {
     pub step: &'a Step,
     /// Octavia is at work for longer than it may.
     pub stuck: bool,
-    /// Its floating IP, or why it has none.
-    pub floating_ip: &'a Result<Option<FloatingIpStatus>, String>,
+    /// Its floating IP, or reason and message why it has none.
+    pub floating_ip: &'a Result<Option<FloatingIpStatus>, (&'static str, String)>,
 }
 
 /// The status after a failed request. `None`: it says all this already. What is served goes on being served, so that only what never was
@@ -209,7 +209,7 @@ fn ready(facts: &Facts<'_>, provisioned: &Wanted, programmed: &Wanted) -> Wanted
     }
     let asks = facts.desired.and_then(|desired| desired.external.as_ref()).is_some_and(|of| of.floating_ip.is_some());
     match facts.floating_ip {
-        Err(problem) => no(reasons::NO_FLOATING_IP, problem),
+        Err((reason, problem)) => no(reason, problem),
         Ok(None) if asks => no(reasons::NO_FLOATING_IP, "The floating IP isn't there yet."),
         Ok(_) => condition(conditions::READY, true, reasons::AS_DESIRED, "The Service is served."),
     }

@@ -92,7 +92,7 @@ fn what_is_missing_is_named() {
     let exposed = desired(true, Vec::new());
     let (active, changes, failed) =
         (current(Provisioning::Active), current(Provisioning::PendingUpdate), current(Provisioning::Error));
-    let (none, problem) = (Ok(None), Err("no external network".to_owned()));
+    let (none, problem) = (Ok(None), Err((reasons::NO_FLOATING_IP, "no external network".to_owned())));
     let rebuild = Step::Delete { load_balancer: "lb".into(), why: kuryr_core::service::step::Reason::Failed };
     for (desired, current, step, stuck, floating_ip, ready) in [
         (&plain, Some(&changes), &pending(), false, &none, "False(Pending)"),

@@ -3,7 +3,7 @@
 use super::{
     Turn, act,
     memory::{Expected, Going, Known},
-    orphan,
+    settle::Floating,
 };
 use crate::{
     error::Error,
@@ -11,6 +11,8 @@ use crate::{
 };
 use kube::ResourceExt;
 use kuryr_core::{
+    backoff::Backoff,
+    error::Class,
     names,
     service::{
         Observed, Step,
@@ -44,34 +46,60 @@ const BLOCKED: Duration = Duration::from_secs(30);
 impl Turn<'_> {
     /// The next step, and what follows from it.
     pub(super) async fn step(&self, mut known: Known) -> Result<Next, Error> {
+        if !known.from_birth {
+            // A controller before this one may have asked for something whose end it didn't see.
+            known.blind_since.get_or_insert_with(Instant::now);
+        }
+        if !self.goes && self.desired.is_none() {
+            // An object that asks for nothing that can be made, as nobody but a person writes it: its Service sets it right.
+            return Ok(Next::Converged);
+        }
         let mut observed = self.observe(&mut known).await?;
         let graph = self.desired.as_ref().map(|desired| &desired.graph);
         let step = plan(&self.identity, graph, &observed, &self.abilities);
         tracing::debug!(object = self.name, %step, "next");
+        let floating = self.floating_at(&mut known, &observed, &step).await?;
         match &step {
-            Step::Wait { load_balancer, .. } => self.wait(known, &observed, &step, load_balancer).await,
+            Step::Wait { load_balancer, .. } => self.wait(known, &observed, &step, load_balancer, &floating).await,
             Step::Blocked(_) => {
                 self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
-                self.publish(&observed, &step, &Ok(self.present().floating_ip)).await?;
+                self.publish(&observed, &step, &floating.has).await?;
                 Ok(Next::After(BLOCKED))
             }
-            Step::Converged => self.converged(known, &observed).await,
+            Step::Converged => self.converged(known, &observed, &floating).await,
             request if deletes(request) && known.same_for().is_some_and(|same| same < SAME) => {
                 // Who was here before may have asked for it already, and heard no answer: it may look ACTIVE in the middle of it.
                 self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
                 Ok(Next::After(PARTS))
             }
-            request => {
-                if observed.has_error(&self.identity.mark) {
-                    known.repairs = known.repairs.saturating_add(1);
-                }
-                if self.desired.is_none() || matches!(request, Step::Delete { .. }) {
-                    // It would go with the load balancer's port, and nobody would know whether it is to be kept.
-                    self.release_floating(&mut known).await?;
-                }
-                self.request(known, &mut observed, request).await
+            request if floating.changed => {
+                self.services.memory.put(&self.uid, known);
+                self.publish(&observed, request, &floating.has).await?;
+                Ok(Next::After(PARTS))
             }
+            request => match repair_pause(&known) {
+                Some(pause) => {
+                    self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
+                    if observed.has_error(&self.identity.mark) {
+                        self.publish(&observed, request, &floating.has).await?;
+                    }
+                    Ok(Next::After(pause))
+                }
+                None => self.ask(known, &mut observed, request).await,
+            },
         }
+    }
+
+    /// Makes ready for a request, and sends it.
+    async fn ask(&self, mut known: Known, observed: &mut Observed, request: &Step) -> Result<Next, Error> {
+        if observed.has_error(&self.identity.mark) {
+            known.repairs = known.repairs.saturating_add(1);
+        }
+        if self.goes || matches!(request, Step::Delete { .. }) {
+            // It would go with the load balancer's port, and nobody would know whether it is to be kept.
+            self.release_floating(&mut known).await?;
+        }
+        self.request(known, observed, request).await
     }
 
     /// Sends a request, and waits until Octavia is done with it.
@@ -87,11 +115,13 @@ impl Turn<'_> {
                 return Ok(Next::After(PARTS));
             }
             Err(error) => {
-                if let Step::Create { graph } = step
-                    && matches!(error.status(), Some(400..=499 | 501))
-                {
-                    // What can't be found now is found after the next try.
-                    known.orphans = orphan::find(self.services, graph).await.unwrap_or_default();
+                known.asked = Some(Instant::now());
+                if matches!(step, Step::Create { .. }) {
+                    match error.status() {
+                        // What can't be found now is found after the next try.
+                        Some(400..=499 | 501) => drop(self.find_orphans(&mut known).await),
+                        _ => known.blind_since = Some(Instant::now()),
+                    }
                 }
                 self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
                 return Err(Error::openstack("change the load balancer", self.described())(error));
@@ -113,19 +143,15 @@ impl Turn<'_> {
         Ok(Next::After(QUIET))
     }
 
-    /// Deletes what refused creations have left.
-    pub(super) async fn delete_orphans(&self, known: &mut Known) -> Result<(), Error> {
-        if !known.orphans.is_empty() {
-            let deleted = orphan::delete(self.services, &known.orphans).await;
-            deleted
-                .map_err(Error::openstack("delete the port that was left of the load balancer", self.described()))?;
-            known.orphans.clear();
-        }
-        Ok(())
-    }
-
     /// Octavia is at work.
-    async fn wait(&self, mut known: Known, observed: &Observed, step: &Step, id: &str) -> Result<Next, Error> {
+    async fn wait(
+        &self,
+        mut known: Known,
+        observed: &Observed,
+        step: &Step,
+        id: &str,
+        floating: &Floating,
+    ) -> Result<Next, Error> {
         let since = *known.working_since.get_or_insert_with(Instant::now);
         let is_whole = observed.load_balancers.iter().any(|one| one.id == id && one.provisioning.is_pending());
         // The list of all tells when the load balancer is done, not when its parts are.
@@ -136,8 +162,8 @@ impl Turn<'_> {
             self.services.pending.add(id, goes, self.object.namespace().as_deref(), &self.name, &self.uid);
         }
         let worked = since.elapsed();
-        if worked >= QUIET {
-            self.publish(observed, step, &Ok(self.present().floating_ip)).await?;
+        if worked >= QUIET || floating.changed {
+            self.publish(observed, step, &floating.has).await?;
         }
         let limit = self.services.settings.services.pending();
         let told = [QUIET, limit].into_iter().find(|at| *at > worked).map_or(limit, |at| at - worked);
@@ -145,24 +171,42 @@ impl Turn<'_> {
     }
 
     /// Octavia has all that is desired.
-    async fn converged(&self, mut known: Known, observed: &Observed) -> Result<Next, Error> {
-        (known.repairs, known.working_since, known.read) = (0, None, None);
-        if self.desired.is_none() {
-            self.release_floating(&mut known).await?;
-            self.delete_orphans(&mut known).await?;
-            let api = self.services.load_balancers_api(&self.object);
-            let gone = apply::without_finalizer(&api, &*self.object, names::LOAD_BALANCER_FINALIZER).await?;
-            self.services.load_balancers.wrote(gone);
-            self.services.memory.forget(&self.uid);
-            tracing::info!(object = self.name, "nothing is left in Octavia");
-            return Ok(Next::Converged);
+    async fn converged(&self, mut known: Known, observed: &Observed, floating: &Floating) -> Result<Next, Error> {
+        (known.repairs, known.working_since, known.read, known.failed) = (0, None, None, None);
+        if self.goes {
+            return self.end(known).await;
         }
-        let floating_ip = self.floating(&mut known, observed).await?;
-        let retry = floating_ip.is_err();
+        let next = known.no_floating_ip.as_ref().map(|no| no.next);
         self.services.memory.put(&self.uid, known);
-        self.publish(observed, &Step::Converged, &floating_ip).await?;
-        Ok(if retry { Next::After(BLOCKED) } else { Next::Converged })
+        self.publish(observed, &Step::Converged, &floating.has).await?;
+        Ok(next.map_or(Next::Converged, |next| Next::After(next.saturating_duration_since(Instant::now()))))
     }
+
+    /// Octavia has nothing of it any more: the object may go.
+    async fn end(&self, mut known: Known) -> Result<Next, Error> {
+        self.release_floating(&mut known).await?;
+        if !known.from_birth {
+            let found = self.find_orphans(&mut known).await;
+            found.map_err(Error::openstack("look for ports that were left of the load balancer", self.described()))?;
+        }
+        if let Some(left) = self.delete_orphans(&mut known).await? {
+            self.services.memory.put(&self.uid, known);
+            return Ok(Next::After(left));
+        }
+        let api = self.services.load_balancers_api(&self.object);
+        let gone = apply::without_finalizer(&api, &*self.object, names::LOAD_BALANCER_FINALIZER).await?;
+        self.services.load_balancers.wrote(gone);
+        self.services.memory.forget(&self.uid);
+        tracing::info!(object = self.name, "nothing is left in Octavia");
+        Ok(Next::Converged)
+    }
+}
+
+/// For how long nothing is asked for, because what was asked for to repair something didn't help yet.
+fn repair_pause(known: &Known) -> Option<Duration> {
+    let asked = known.asked.filter(|_| known.repairs > 0)?;
+    let pause = Backoff::of(Class::Transient).delay(known.repairs, 0.0).saturating_sub(asked.elapsed());
+    (!pause.is_zero()).then_some(pause)
 }
 
 /// Whether the step takes something away.

@@ -19,7 +19,7 @@ impl Turn<'_> {
         &self,
         observed: &Observed,
         step: &Step,
-        floating_ip: &Result<Option<FloatingIpStatus>, String>,
+        floating_ip: &Result<Option<FloatingIpStatus>, (&'static str, String)>,
     ) -> Result<(), Error> {
         let facts = Facts {
             desired: self.desired.as_ref(),

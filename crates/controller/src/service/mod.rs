@@ -24,6 +24,7 @@ use kuryr_core::{
     names,
     service::{
         Wanted,
+        facts::Settings,
         wanted::{Why, is_ours, wanted},
     },
 };
@@ -49,16 +50,16 @@ impl Reconciler for Services {
         let (namespace, name) = (object.namespace(), object.name_any());
         let load_balancer = names::kuryr_load_balancer(&name, &object.uid().unwrap_or_default());
         let facts = facts::service(&object);
+        let present = shared.load_balancers.get(namespace.as_deref(), &load_balancer);
+        let own = present.as_ref().and_then(|present| present.spec.load_balancer.provider.as_deref());
+        let provider = cloud.keep_provider(&shared.settings.services, own);
+        let settings = Settings { provider, ..cloud.settings.clone() };
         let wanted = match shared.are_off() {
             true => Wanted::Nothing(Why::SwitchedOff),
-            false => wanted(&facts, &cloud.settings),
+            false => wanted(&facts, &settings),
         };
-        let is_ours = is_ours(&facts, &cloud.settings);
-        let seen = Observed {
-            service: facts,
-            ingress: ingress(&object),
-            object: shared.load_balancers.get(namespace.as_deref(), &load_balancer),
-        };
+        let is_ours = is_ours(&facts, &settings);
+        let seen = Observed { service: facts, ingress: ingress(&object), object: present };
         let plan = plan::plan(&seen, &wanted, is_ours);
         for problem in shared.news.of(&object.uid().unwrap_or_default(), &plan.problems) {
             shared.events.warn(&object.object_ref(&()), "Serve", INVALID, &problem).await;

@@ -1,10 +1,13 @@
 //! Now and then: what Octavia has is read again, and load balancers and floating IPs of Kuryr's that nobody wants any more go.
 
 use super::Services;
-use crate::load_balancer::read::{self, Listed};
+use crate::load_balancer::{
+    convert,
+    read::{self, Listed},
+};
 use kube::ResourceExt;
 use kuryr_api::KuryrLoadBalancer;
-use kuryr_core::names::OwnerMark;
+use kuryr_core::{names::OwnerMark, service::observed::Provisioning};
 use kuryr_openstack::{
     Error, Found,
     neutron::{FloatingIp, FloatingIpId, FloatingIpQuery},
@@ -91,7 +94,9 @@ async fn sweep_floating(shared: &Services, before: &HashSet<FloatingIpId>) -> Re
             None => {
                 if may_delete && before.contains(&id) {
                     tracing::warn!(floating_ip = %id, mark = description, "deleting a floating IP that nobody wants");
-                    shared.neutron.delete_floating_ip(&id).await.found()?;
+                    let deleted = shared.neutron.delete_floating_ip(&id).await.found();
+                    // The others needn't wait for it.
+                    let _ = deleted.inspect_err(|error| tracing::warn!(floating_ip = %id, %error, "can't delete it"));
                 }
                 ownerless.insert(id);
             }
@@ -118,18 +123,48 @@ async fn sweep(shared: &Services, before: &HashSet<LoadBalancerId>) -> Result<Ha
     for one in listed.iter().filter(is_ownerless) {
         if may_delete && before.contains(&one.id) && one.provisioning_status.is_deletable() {
             tracing::warn!(load_balancer = %one.id, mark = one.description, "deleting a load balancer that nobody wants");
-            shared.octavia.delete_load_balancer_tree(&one.id).await.found()?;
+            let deleted = delete(shared, &one.id).await;
+            let _ = deleted.inspect_err(|error| tracing::warn!(load_balancer = %one.id, %error, "can't delete it"));
         }
         ownerless.insert(one.id.clone());
     }
     Ok(ownerless)
 }
 
-/// Whether what has no object may go: not on a trial, nor where that is so much that it is the objects that must be missing.
+/// Deletes a load balancer, unless something of it comes or goes still: OVN's provider would leave that for good.
+async fn delete(shared: &Services, id: &LoadBalancerId) -> Result<(), Error> {
+    let of_it =
+        Query { load_balancer_id: Some(id.clone()), fields: vec!["id", "provisioning_status"], ..Query::default() };
+    let (listeners, pools) =
+        tokio::try_join!(shared.octavia.list_listeners(&of_it), shared.octavia.list_pools(&of_it))?;
+    let listeners = listeners.iter().map(|listener| &listener.provisioning_status);
+    let states = listeners.chain(pools.iter().map(|pool| &pool.provisioning_status));
+    if states
+        .into_iter()
+        .all(|state| state.is_deletable() || convert::provisioning(state) == Provisioning::PendingUpdate)
+    {
+        shared.octavia.delete_load_balancer_tree(id).await.found()?;
+    }
+    Ok(())
+}
+
+/// So many may go whatever part of all they are: a part says nothing of a few.
+const FEW: usize = 10;
+
+/// Whether what has no object may go: not on a trial, nor where objects can't be read, nor where that is so much that it is the objects that
+/// must be missing.
 fn may_delete(shared: &Services, ours: usize, unwanted: usize, what: &str) -> bool {
     let policy = &shared.settings.sweep;
     let none = shared.load_balancers.all().is_empty();
-    let is_small = unwanted * 100 <= ours * usize::from(policy.most_percent) && !(none && unwanted > 0);
+    if unwanted > 0 && !shared.load_balancers.malformed().is_empty() {
+        tracing::warn!(
+            unwanted,
+            "some KuryrLoadBalancers can't be read, so that {what} may be theirs: nothing is deleted"
+        );
+        return false;
+    }
+    let is_part = unwanted <= FEW || unwanted * 100 <= ours * usize::from(policy.most_percent);
+    let is_small = is_part && !(none && unwanted > 0);
     // Without any Service nobody can want them.
     let is_believed = is_small || shared.services.all().is_empty();
     if !is_believed {

@@ -27,6 +27,8 @@ const PREFERRED: &str = "ovn";
 /// What the cloud and the configuration say, for all Services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cloud {
+    /// Octavia's providers. Empty: it doesn't tell.
+    pub providers: Vec<String>,
     /// The newest version of Octavia's API.
     pub api: ApiVersion,
     /// For the pure functions.
@@ -41,17 +43,14 @@ pub async fn follow(shared: &Services, networks: &Networks, changed: impl Fn()) 
             Ok(cloud) => {
                 failures = 0;
                 trouble.clear();
-                let cloud = Arc::new(cloud);
-                let is_new = shared.known.send_if_modified(|known| {
-                    let is_new = known.as_ref() != Some(&cloud);
-                    *known = Some(cloud.clone());
-                    is_new
-                });
-                if is_new {
-                    tracing::info!(api = %cloud.api, provider = cloud.settings.provider, "Octavia is known, Services are served");
+                if shared.cloud().as_deref() != Some(&cloud) {
+                    // Before anybody looks by itself.
                     if let Err(error) = audit::look(shared).await {
                         tracing::warn!(%error, "can't look at all load balancers at once, each is looked at by itself");
                     }
+                    let provider = &cloud.settings.provider;
+                    tracing::info!(api = %cloud.api, provider, "Octavia is known, Services are served");
+                    shared.known.send_replace(Some(Arc::new(cloud)));
                     changed();
                 }
                 Duration::from_secs(shared.settings.controller.refresh_seconds.max(1))
@@ -88,11 +87,12 @@ async fn resolve(shared: &Services, networks: &Networks) -> Result<Cloud, Resolv
     for wanted in &configured.member_subnets {
         member_subnets.push(subnet(neutron, "services.memberSubnets", wanted).await?);
     }
+    let providers = providers(octavia).await?;
     let mut classes = vec![CLASS.to_owned()];
     classes.extend(configured.classes.iter().cloned());
     let settings = Settings {
         cluster: shared.settings.cluster.clone(),
-        provider: provider(octavia, configured).await?,
+        provider: provider(&providers, configured)?,
         inside: member_subnets.iter().chain(&service_subnets).map(|subnet| subnet.cidr).collect(),
         service_subnets,
         member_subnets,
@@ -102,7 +102,7 @@ async fn resolve(shared: &Services, networks: &Networks) -> Result<Cloud, Resolv
         monitor: configured.health_monitor,
         ..Settings::default()
     };
-    Ok(Cloud { api, settings })
+    Ok(Cloud { providers, api, settings })
 }
 
 async fn subnet(neutron: &Neutron, setting: &'static str, wanted: &str) -> Result<Subnet, ResolveError> {
@@ -110,18 +110,19 @@ async fn subnet(neutron: &Neutron, setting: &'static str, wanted: &str) -> Resul
     Ok(Subnet { id: found.id.to_string(), cidr: found.cidr })
 }
 
+/// Octavia's providers. Empty where it doesn't tell: it is too old, or doesn't tell everybody.
+async fn providers(octavia: &Octavia) -> Result<Vec<String>, ResolveError> {
+    match octavia.list_providers().await {
+        Ok(providers) => Ok(providers.into_iter().map(|provider| provider.name).collect()),
+        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Forbidden) => Ok(Vec::new()),
+        Err(error) => Err(networks::openstack("Octavia's providers")(error)),
+    }
+}
+
 /// The configured provider, else the preferred one where the cloud has it, else the only one that there is, else the cloud's default.
-async fn provider(octavia: &Octavia, configured: &Configured) -> Result<Option<String>, ResolveError> {
-    let names: Vec<String> = match octavia.list_providers().await {
-        Ok(providers) => providers.into_iter().map(|provider| provider.name).collect(),
-        // An Octavia that is too old to tell, or that doesn't tell everybody.
-        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Forbidden) => {
-            return Ok(configured.provider.clone());
-        }
-        Err(error) => return Err(networks::openstack("Octavia's providers")(error)),
-    };
+fn provider(names: &[String], configured: &Configured) -> Result<Option<String>, ResolveError> {
     match &configured.provider {
-        Some(wanted) if names.contains(wanted) => Ok(Some(wanted.clone())),
+        Some(wanted) if names.is_empty() || names.contains(wanted) => Ok(Some(wanted.clone())),
         Some(wanted) => Err(networks::wrong(
             "services.provider",
             format!("Octavia has no provider `{wanted}`, but {}", names.join(", ")),
@@ -129,6 +130,15 @@ async fn provider(octavia: &Octavia, configured: &Configured) -> Result<Option<S
         None => {
             Ok(names.iter().find(|name| *name == PREFERRED).or(names.first().filter(|_| names.len() == 1)).cloned())
         }
+    }
+}
+
+impl Cloud {
+    /// The provider of a load balancer that is there already and that nobody has chosen a provider for: its own, as long as the cloud has it. A
+    /// provider that the cloud gets later is for new ones only.
+    pub fn keep_provider(&self, configured: &Configured, own: Option<&str>) -> Option<String> {
+        let own = own.filter(|own| configured.provider.is_none() && self.providers.iter().any(|name| name == own));
+        own.map(str::to_owned).or_else(|| self.settings.provider.clone())
     }
 }
 

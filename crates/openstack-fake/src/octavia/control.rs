@@ -18,7 +18,8 @@ impl Octavia {
     /// Listeners and pools whose load balancer is gone.
     pub fn left_parts(&self) -> Vec<String> {
         let parts = self.store.of_kind(Kind::Listener).chain(self.store.of_kind(Kind::Pool));
-        let is_left = |part: &&super::object::Object| part.parent.is_some_and(|parent| self.store.get(parent).is_none());
+        let is_left =
+            |part: &&super::object::Object| part.parent.is_some_and(|parent| self.store.get(parent).is_none());
         parts.filter(is_left).map(|part| part.id.to_string()).collect()
     }
 

@@ -57,9 +57,8 @@ impl Octavia {
             return;
         }
         let parts = self.store.child_ids(id, Kind::Pool).into_iter().chain(self.store.child_ids(id, Kind::Listener));
-        let is_unmade = |part: &Uuid| {
-            self.store.get(*part).is_some_and(|part| part.provisioning == Provisioning::PendingCreate)
-        };
+        let is_unmade =
+            |part: &Uuid| self.store.get(*part).is_some_and(|part| part.provisioning == Provisioning::PendingCreate);
         let unmade: Vec<Uuid> = parts.filter(is_unmade).collect();
         self.work.drop_creations(id, &unmade);
         unmade.into_iter().for_each(|part| self.store.orphan(part));

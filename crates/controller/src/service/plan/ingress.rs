@@ -13,6 +13,7 @@ use kuryr_core::service::{
     Wanted, address,
     facts::ServiceType,
     spec::{External, Vip},
+    wanted::Why,
 };
 use std::net::IpAddr;
 
@@ -23,12 +24,17 @@ const VIP: &str = "VIP";
 pub fn to_write(seen: &Observed, wanted: &Wanted, is_ours: bool) -> Option<Vec<LoadBalancerIngress>> {
     let to_be = if seen.service.kind != ServiceType::LoadBalancer {
         Vec::new()
-    } else if is_ours {
+    } else if is_ours && !is_left(wanted) {
         ours(seen, wanted)
     } else {
         taken_back(seen)
     };
     (to_be != seen.ingress).then_some(to_be)
+}
+
+/// Whether the Service is left to others, who may have published where it is reached.
+const fn is_left(wanted: &Wanted) -> bool {
+    matches!(wanted, Wanted::Nothing(Why::SwitchedOff | Why::LeftToOthers))
 }
 
 /// The list of a Service whose load balancer is Kuryr's.

@@ -29,7 +29,7 @@ pub fn plan(identity: &Identity, wanted: Option<&Graph>, observed: &Observed, ab
         return Step::Blocked(Blocked::NotOurs { load_balancer, mark: identity.mark.clone() });
     }
     let Some(current) = survivor(&ours, observed.recorded.as_deref()) else {
-        return create(graph, abilities);
+        return create(graph, abilities, observed.repairs);
     };
     let surplus = ours.iter().find(|one| one.id != current.id && !one.provisioning.is_pending());
     if let Some(surplus) = surplus {
@@ -104,10 +104,11 @@ fn survivor<'a>(ours: &[&'a ObservedLoadBalancer], recorded: Option<&str>) -> Op
     ours.iter().min_by_key(rank).copied()
 }
 
-/// All at once where the provider can do it, else the load balancer alone: the rest follows, one by one.
-fn create(graph: &Graph, abilities: &Abilities) -> Step {
+/// All at once where the provider can do it, else the load balancer alone: the rest follows, one by one. So it does after a failure: when OVN's
+/// provider can't make a load balancer, its parts stay in Octavia for good.
+fn create(graph: &Graph, abilities: &Abilities, repairs: u32) -> Step {
     let mut graph = graph.clone();
-    if !abilities.has(Feature::PopulatedCreate) {
+    if repairs > 0 || !abilities.has(Feature::PopulatedCreate) {
         graph.listeners.clear();
     }
     Step::Create { graph: Box::new(graph) }
