@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     Error,
+    endpoint::Repeat,
     neutron::{NetworkId, PortId, ProjectId, QosPolicyId, SecurityGroupId, SubnetId},
     value::null_as_default,
 };
@@ -140,13 +141,13 @@ impl Octavia {
     }
 
     /// Deletes a load balancer and everything below it. It is gone when it isn't found any more. With the OVN provider it may look `ACTIVE` in
-    /// between, and a second deletion then ends in `ERROR`: ask once and wait.
+    /// between, and a second deletion then ends in `ERROR`: ask once and wait. So it isn't repeated when its answer is lost.
     ///
     /// # Errors
-    /// `Immutable` unless it is `ACTIVE` or in `ERROR`, `NotFound` when there was none at the first attempt.
+    /// `Immutable` unless it is `ACTIVE` or in `ERROR`, `NotFound` when there is none.
     pub async fn delete_load_balancer_tree(&self, id: &LoadBalancerId) -> Result<(), Error> {
         let endpoint = self.api.endpoint(LOAD_BALANCERS, Method::DELETE, &[LOAD_BALANCERS.path, id.as_str()]);
-        self.api.cloud.run(&endpoint.query(vec![("cascade", "true".to_owned())])).await
+        self.api.cloud.run(&endpoint.query(vec![("cascade", "true".to_owned())]).repeat(Repeat::Never)).await
     }
 
     /// Reads the states of a load balancer and all that is below it.

@@ -4,7 +4,8 @@ use super::{
     Algorithm, HealthMonitorId, ListenerId, LoadBalancerId, MemberId, NewPool, Octavia, OperatingStatus, PoolId,
     PoolUpdate, Protocol, ProvisioningStatus, Query, Resource, SessionPersistenceType, value::ids,
 };
-use crate::{Error, neutron::ProjectId, value::null_as_default};
+use crate::{Error, endpoint::Repeat, neutron::ProjectId, value::null_as_default};
+use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
 pub(super) const POOLS: Resource = Resource { path: "pools", one: "pool", many: "pools" };
@@ -124,11 +125,13 @@ impl Octavia {
         self.api.update(POOLS, id.as_str(), update).await
     }
 
-    /// Deletes a pool with its members and its health monitor.
+    /// Deletes a pool with its members and its health monitor. With the OVN provider the load balancer may look `ACTIVE` in between, and a
+    /// second deletion leaves its listeners pending for ever: ask once and wait. So it isn't repeated when its answer is lost.
     ///
     /// # Errors
-    /// `Immutable`; `NotFound` when there was none at the first attempt.
+    /// `Immutable`; `NotFound` when there is none.
     pub async fn delete_pool(&self, id: &PoolId) -> Result<(), Error> {
-        self.api.delete(POOLS, id.as_str()).await
+        let endpoint = self.api.endpoint(POOLS, Method::DELETE, &[POOLS.path, id.as_str()]);
+        self.api.cloud.run(&endpoint.repeat(Repeat::Never)).await
     }
 }
