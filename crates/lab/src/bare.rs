@@ -106,7 +106,7 @@ fn serve(etcd: &Path, apiserver: &Path) -> Result<(File, Vec<Child>)> {
         "--bind-address=127.0.0.1".to_owned(),
         "--advertise-address=127.0.0.1".to_owned(),
         "--secure-port=6443".to_owned(),
-        "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+        "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-account-key-file={}", file("accounts.pub")),
         format!("--service-account-signing-key-file={}", file("accounts.key")),

@@ -238,3 +238,19 @@ fn expected(step: &Step, observed: &Observed) -> Option<Expected> {
     let until = Instant::now() + MEMBERS + MEMBER.saturating_mul(many);
     Some(Expected { pool: id.clone(), members: pool.members.keys().copied().collect(), until })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_gets_well_is_tried_less_and_less_often() {
+        let pause = |repairs, asked| repair_pause(&Known { repairs, asked, ..Known::default() });
+        let now = Some(Instant::now());
+        assert_eq!((pause(0, now), pause(3, None)), (None, None));
+        let pauses: Vec<_> = (1..12).map(|repairs| pause(repairs, now).unwrap()).collect();
+        assert!(pauses.is_sorted() && pauses[10] >= Duration::from_secs(60) && pauses[0] < Duration::from_secs(1));
+        tokio::time::sleep(pauses[0]).await;
+        assert_eq!(pause(1, now), None);
+    }
+}

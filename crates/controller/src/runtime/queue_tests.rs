@@ -169,3 +169,18 @@ async fn an_object_in_the_backlog_that_changes_is_looked_at_once() {
     assert_eq!(queue.depth(), 0);
     assert_eq!(queue.backlog().next(10), None, "a change was quicker");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_backlog_waits_until_the_queue_is_open() {
+    let (queue, mut inbox) = Queue::<KuryrPool>::new();
+    queue.look_over(None, "a");
+    let working = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.work_off(4).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(queue.backlog().under_way.is_empty(), "it would keep its place for ever");
+    queue.open();
+    assert_eq!(inbox.next().await.unwrap().name, "a");
+    working.abort();
+}

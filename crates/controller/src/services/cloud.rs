@@ -155,3 +155,28 @@ async fn floating_network(neutron: &Neutron, configured: &Configured) -> Result<
     };
     networks::only_one("services.floatingNetwork", "network", wanted, found, by_id).map(|one| Some(one.id.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_that_the_cloud_gets_later_is_for_new_load_balancers() {
+        let cloud = |names: &[&str], configured: &Configured| {
+            let providers: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            let settings = Settings { provider: provider(&providers, configured).unwrap(), ..Settings::default() };
+            Cloud { providers, api: ApiVersion::v2(30), settings }
+        };
+        let (free, amphora) = (Configured::default(), Some("amphora"));
+        let kept = |cloud: &Cloud, own| cloud.keep_provider(&free, own);
+        assert_eq!(kept(&cloud(&["amphora"], &free), None).as_deref(), amphora);
+        let both = cloud(&["amphora", "ovn"], &free);
+        assert_eq!((kept(&both, None).as_deref(), kept(&both, amphora).as_deref()), (Some("ovn"), amphora));
+        assert_eq!(kept(&cloud(&["ovn"], &free), amphora).as_deref(), Some("ovn"), "the cloud has lost it");
+        let chosen = Configured { provider: Some("ovn".to_owned()), ..Configured::default() };
+        assert_eq!(cloud(&["amphora", "ovn"], &chosen).keep_provider(&chosen, amphora).as_deref(), Some("ovn"));
+        let wrong =
+            provider(&["ovn".to_owned()], &Configured { provider: Some("f5".to_owned()), ..Configured::default() });
+        assert!(wrong.is_err_and(|error| error.to_string().contains("no provider `f5`, but ovn")));
+    }
+}

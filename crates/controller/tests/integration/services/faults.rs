@@ -2,8 +2,8 @@
 
 use super::super::harness::{World, eventually_so, in_world, in_worlds};
 use super::fixture::{
-    create, delete, endpoints, floating_ips, ingress, is_served, load_balancers, nothing_left, patch, says, served,
-    vip_ports,
+    create, delete, endpoints, floating_ips, ingress, is_served, load_balancers, members, nothing_left, patch, says,
+    served, vip_ports,
 };
 use http::Method;
 use kuryr_api::conditions;
@@ -151,8 +151,17 @@ fn a_quota_of_floating_ips_that_is_used_up_is_told_and_one_is_had_when_it_is_rai
         create(&world, "web", json!({ "type": "LoadBalancer" })).await;
         says(&world, "web", conditions::READY, "False", "QuotaExceeded").await;
         assert_eq!(load_balancers(&world).len(), 1, "served within the cluster");
+        says(&world, "web", conditions::PROVISIONED, "True", "AsDesired").await;
+        // Endpoints don't wait for it.
+        endpoints(&world, "web", &["10.244.0.12"]).await;
+        eventually_so("the endpoints are followed", || async {
+            let has = members(&load_balancers(&world)[0]);
+            if has == ["10.244.0.12:8080"] { Ok(()) } else { Err(format!("{has:?}")) }
+        })
+        .await;
+        assert_eq!(floating_ips(&world), [""; 0], "it isn't there still");
         world.fake.set_quota_of("floatingip", -1);
-        served(&world, "web", &["10.244.0.11:8080"]).await;
+        served(&world, "web", &["10.244.0.12:8080"]).await;
         eventually_so("the Service says its floating IP", || async {
             let (said, has) = (ingress(&world, "web").await, floating_ips(&world));
             if said == has && !has.is_empty() { Ok(()) } else { Err(format!("{said:?} {has:?}")) }
@@ -202,6 +211,24 @@ fn tokens_that_end_in_between_do_no_harm() {
         endpoints(&world, "web", &["10.244.0.12"]).await;
         served(&world, "web", &["10.244.0.12:8080"]).await;
         world.fake.expire_tokens();
+        delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}
+
+/// A subnet of the configuration is gone: nobody new is served, but what is deleted goes.
+#[test]
+fn a_service_goes_where_the_configuration_is_wrong() {
+    in_world(|world| async move {
+        let mut world = world.with_services().await;
+        let controller = world.start();
+        create(&world, "web", json!({ "type": "LoadBalancer" })).await;
+        endpoints(&world, "web", &["10.244.0.11"]).await;
+        served(&world, "web", &["10.244.0.11:8080"]).await;
+        controller.stop().await;
+        world.settings.services.subnets = vec!["nobody-has-it".to_owned()];
+        let controller = world.start();
         delete(&world, "web").await;
         nothing_left(&world).await;
         controller.stop().await;

@@ -105,6 +105,80 @@ fn one_that_is_to_be_kept_stays_and_can_be_asked_for_again() {
     });
 }
 
+/// The wish comes last, and is heard although Octavia was never at rest between it and the end.
+#[test]
+fn one_that_is_to_be_kept_stays_however_late_that_is_said() {
+    in_world(|world| async move {
+        let world = world.with_services().await;
+        let controller = world.start();
+        create(&world, "web", json!({ "type": "LoadBalancer" })).await;
+        endpoints(&world, "web", &["10.244.0.11"]).await;
+        let one = served(&world, "web", &["10.244.0.11:8080"]).await;
+        let kept = floating_ips(&world);
+        world.fake.octavia().stick(&one.id);
+        endpoints(&world, "web", &["10.244.0.12"]).await;
+        let keep = json!({ "metadata": { "annotations": { "loadbalancer.openstack.org/keep-floatingip": "true" } } });
+        patch(&world, "web", keep).await;
+        eventually_so("the object has heard of it", || async {
+            let asked = object(&world, "web").await.and_then(|object| object.spec.load_balancer.external?.floating_ip);
+            if asked.is_some_and(|asked| asked.keep) { Ok(()) } else { Err(String::new()) }
+        })
+        .await;
+        delete(&world, "web").await;
+        world.fake.octavia().unstick(&one.id);
+        nothing_left_but(&world, &kept).await;
+        controller.stop().await;
+    });
+}
+
+/// Who may not be reached from outside any more is out of reach at once, whatever Octavia does.
+#[test]
+fn one_that_is_no_longer_wanted_goes_though_octavia_is_at_work() {
+    in_world(|world| async move {
+        let world = world.with_services().await;
+        let controller = world.start();
+        create(&world, "web", json!({ "type": "LoadBalancer" })).await;
+        endpoints(&world, "web", &["10.244.0.11"]).await;
+        let one = served(&world, "web", &["10.244.0.11:8080"]).await;
+        reached_at(&world, "web", &floating_ips(&world)).await;
+        world.fake.octavia().stick(&one.id);
+        endpoints(&world, "web", &["10.244.0.12"]).await;
+        let internal = "service.beta.kubernetes.io/openstack-internal-load-balancer";
+        patch(&world, "web", json!({ "metadata": { "annotations": { internal: "true" } } })).await;
+        eventually_so("there is no floating IP", || async {
+            let all = floating_ips(&world);
+            if all.is_empty() { Ok(()) } else { Err(format!("{all:?}")) }
+        })
+        .await;
+        world.fake.octavia().unstick(&one.id);
+        served(&world, "web", &["10.244.0.12:8080"]).await;
+        delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}
+
+/// IPv6 comes first: with OVN the IPv4 address has a port of its own, which a floating IP has to stand for.
+#[test]
+fn of_two_families_the_one_for_ipv4_is_had_whichever_comes_first() {
+    in_world(|world| async move {
+        let world = world.with_services().await;
+        let controller = world.start();
+        let spec = json!({
+            "type": "LoadBalancer", "ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6", "IPv4"],
+        });
+        create(&world, "web", spec).await;
+        endpoints(&world, "web", &["10.244.0.11"]).await;
+        let one = served(&world, "web", &["10.244.0.11:8080"]).await;
+        let has = floating_ips(&world);
+        assert_eq!((one.vip_address.contains(':'), has.len()), (true, 1));
+        reached_at(&world, "web", &[has, vec![one.vip_address.clone()]].concat()).await;
+        delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}
+
 #[test]
 fn one_of_somebody_elses_is_not_taken() {
     in_world(|world| async move {

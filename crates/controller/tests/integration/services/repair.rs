@@ -1,8 +1,8 @@
 //! What others break is repaired, by the audit, in place where that can be: the address stays.
 
-use super::super::harness::{World, eventually_so, in_worlds};
+use super::super::harness::{World, eventually_so, in_world, in_worlds};
 use super::fixture::{
-    create, delete, endpoints, load_balancers, members, nothing_left, only_parts_left, says, served, states,
+    create, delete, endpoints, load_balancers, members, nothing_left, only_parts_left, patch, says, served, states,
 };
 use kuryr_api::conditions;
 use kuryr_openstack_fake::LoadBalancerView;
@@ -176,6 +176,33 @@ fn what_fails_at_every_change_for_a_while_is_repaired_in_the_end() {
         delete(&world, "web").await;
         // A listener and a pool of the first one that failed, however often it fails.
         only_parts_left(&world, 2).await;
+        controller.stop().await;
+    });
+}
+
+/// OVN's provider never says that the listener is done after a change of its pool's monitor.
+#[test]
+fn a_changed_monitor_holds_nothing_up() {
+    in_world(|world| async move {
+        let mut world = world.with_services().await;
+        world.settings.services.health_monitor = true;
+        let controller = world.start();
+        create(&world, "web", json!({})).await;
+        endpoints(&world, "web", &["10.244.0.11"]).await;
+        served(&world, "web", &["10.244.0.11:8080"]).await;
+        let slower =
+            json!({ "metadata": { "annotations": { "loadbalancer.openstack.org/health-monitor-delay": "17" } } });
+        patch(&world, "web", slower).await;
+        eventually_so("the monitor looks less often", || async {
+            let one = load_balancers(&world).remove(0);
+            let delay = one.pools[0].health_monitor.as_ref().map(|monitor| monitor.delay);
+            if delay == Some(17) { Ok(()) } else { Err(format!("{delay:?}")) }
+        })
+        .await;
+        endpoints(&world, "web", &["10.244.0.12"]).await;
+        served(&world, "web", &["10.244.0.12:8080"]).await;
+        delete(&world, "web").await;
+        nothing_left(&world).await;
         controller.stop().await;
     });
 }

@@ -90,3 +90,15 @@ fn a_service_that_is_no_load_balancer_any_more_has_no_addresses() {
     assert!(matches!(plan.object, Change::SetSpec(_)));
     assert_eq!(plan.ingress, Some(vec![]));
 }
+
+#[test]
+fn where_services_are_left_to_others_their_addresses_are_left_alone() {
+    let theirs = [at("198.51.100.1")];
+    for why in [Why::SwitchedOff, Why::LeftToOthers] {
+        let plan_of = |seen: &Observed| plan(seen, &Wanted::Nothing(why), true);
+        assert_eq!(plan_of(&seen(&public(), &theirs, None)), Plan::default(), "{why:?}");
+        let there = object(&public(), &[V4], Some(FLOATING), READY);
+        let plan = plan_of(&seen(&public(), &[at(FLOATING), theirs[0].clone()], Some(there)));
+        assert_eq!((plan.object, plan.ingress), (Change::Delete, Some(theirs.to_vec())), "{why:?}: Kuryr's own goes");
+    }
+}

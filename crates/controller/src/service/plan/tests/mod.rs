@@ -7,7 +7,7 @@ use kuryr_core::service::{
     annotations,
     facts::{ServicePort, ServiceType, Settings, Subnet, TargetPort},
     spec::{Protocol, Vip},
-    wanted::{is_ours, wanted},
+    wanted::{Why, is_ours, wanted},
 };
 use serde_json::json;
 
