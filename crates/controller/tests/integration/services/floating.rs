@@ -172,7 +172,7 @@ fn of_two_families_the_one_for_ipv4_is_had_whichever_comes_first() {
         let one = served(&world, "web", &["10.244.0.11:8080"]).await;
         let has = floating_ips(&world);
         assert_eq!((one.vip_address.contains(':'), has.len()), (true, 1));
-        reached_at(&world, "web", &[has, vec![one.vip_address.clone()]].concat()).await;
+        reached_at(&world, "web", &[vec![one.vip_address.clone()], has].concat()).await;
         delete(&world, "web").await;
         nothing_left(&world).await;
         controller.stop().await;
