@@ -73,6 +73,7 @@ pub async fn operate(
     let (shared, feeds) = services;
     let services = shared.are_needed().await.then(|| {
         let inboxes = feeds.watch(&shared, &runtime.health, &watching, &mut parts);
+        services::show(&shared, admin);
         (shared, inboxes)
     });
     let Some(turn) = turn(&context, &caches, election, &mut parts, &runtime).await? else {

@@ -3,9 +3,11 @@
 mod audit;
 mod cloud;
 mod index;
+mod metrics;
 mod news;
 
 pub use cloud::Cloud;
+pub use metrics::ServiceMetrics;
 
 use index::SliceIndex;
 use news::News;
@@ -14,6 +16,7 @@ use crate::{
     load_balancer::{self, LoadBalancers, memory::Memory, pending::Pending},
     networks::Networks,
     runtime::{
+        admin::Admin,
         cache::{Cache, cache},
         events::Events,
         feed::Feed,
@@ -27,7 +30,7 @@ use crate::{
 };
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use kube::{Api, Client, ResourceExt, api::ListParams};
-use kuryr_api::KuryrLoadBalancer;
+use kuryr_api::{KuryrLoadBalancer, conditions};
 use kuryr_core::{names, service::facts::Slice};
 use kuryr_openstack::{neutron::Neutron, octavia::Octavia};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,6 +65,8 @@ pub struct Services {
     pub pending: Pending,
     /// What was told of Services' own words.
     pub news: News,
+    /// What is measured.
+    pub metrics: ServiceMetrics,
     /// Which EndpointSlices each Service has.
     slice_index: Mutex<SliceIndex>,
     known: watch::Sender<Option<Arc<Cloud>>>,
@@ -121,6 +126,7 @@ impl Services {
             memory: Memory::default(),
             pending: Pending::default(),
             news: News::default(),
+            metrics: metrics.services.clone(),
             slice_index: Mutex::default(),
             known: watch::Sender::new(None),
         };
@@ -237,6 +243,21 @@ impl Parts {
 pub struct Inboxes {
     services: Inbox<Service>,
     load_balancers: Inbox<KuryrLoadBalancer>,
+}
+
+/// Shows what there is, and what of it isn't as it should be.
+pub fn show(shared: &Arc<Services>, admin: &Admin) {
+    admin.show(shared.services.clone(), shared.queues.services.clone());
+    admin.show(shared.load_balancers.clone(), shared.queues.load_balancers.clone());
+    let objects = shared.load_balancers.clone();
+    admin.read_also(move |metrics| {
+        let reason = |object: &Arc<KuryrLoadBalancer>| {
+            let conditions = object.status.iter().flat_map(|status| &status.conditions);
+            let ready = conditions.filter(|one| one.type_ == conditions::READY).map(|one| one.reason.clone()).next();
+            ready.unwrap_or_else(|| conditions::load_balancer::PENDING.to_owned())
+        };
+        metrics.services.set_load_balancers(objects.all().iter().map(reason));
+    });
 }
 
 /// Starts the reconcilers of Services and what goes with them. They wait for their own lists, and for Octavia: pods don't.

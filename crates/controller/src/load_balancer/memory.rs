@@ -29,6 +29,8 @@ pub struct Known {
     pub listed: Option<Vec<Listed>>,
     /// The object has been followed since it was made: what isn't known here was never asked for.
     pub from_birth: bool,
+    /// When it was made, as long as its Service was never served.
+    pub born: Option<Instant>,
     /// What was read, and since when each look has shown the same. `None`: what is known comes from Octavia's answers, or was as desired.
     pub read: Option<(Vec<ObservedLoadBalancer>, Instant)>,
     /// How many requests were made while something was in `ERROR`, since all was as desired.
@@ -162,7 +164,12 @@ impl Memory {
     ///
     /// The watch may have been quicker than the answer that tells of the object: what its own reconciler has done by then stays known.
     pub fn is_born(&self, uid: &str) {
-        let born = || Known { load_balancers: Some(Vec::new()), from_birth: true, ..Known::default() };
+        let born = || Known {
+            load_balancers: Some(Vec::new()),
+            from_birth: true,
+            born: Some(Instant::now()),
+            ..Known::default()
+        };
         self.known().entry(uid.to_owned()).or_insert_with(born);
     }
 
@@ -194,6 +201,11 @@ impl Memory {
         (known.floating_is_settled, known.floating_is_unsure) = (false, true);
         known.suspicions = known.suspicions.wrapping_add(1);
         known.suspicions
+    }
+
+    /// The Service is served: since when that was waited for, the first time.
+    pub fn served(&self, uid: &str) -> Option<Duration> {
+        self.known().get_mut(uid)?.born.take().map(|born| born.elapsed())
     }
 
     /// The object is gone.

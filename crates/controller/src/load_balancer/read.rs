@@ -15,7 +15,7 @@ use kuryr_openstack::{
         Listener, LoadBalancer, LoadBalancerGraph, LoadBalancerId, LoadBalancerState, Octavia, Pool, PoolGraph, Query,
     },
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A load balancer, as the lists of all have shown it: without the members of its pools.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,13 +37,13 @@ impl Listed {
     }
 }
 
-/// All load balancers, by three requests whatever their number is.
+/// All load balancers, by three or four requests whatever their number is, and how many listeners and pools are of none of them.
 ///
 /// # Errors
 /// When one of the requests fails.
-pub async fn list(octavia: &Octavia) -> Result<Vec<Listed>, Error> {
+pub async fn list(octavia: &Octavia) -> Result<(Vec<Listed>, usize), Error> {
     let all = Query::default();
-    // In this order: what belongs to a load balancer that came meanwhile is left out, and one that went meanwhile has nothing.
+    // In this order: none is seen without what it has.
     let load_balancers = octavia.list_load_balancers(&all).await?;
     let (listeners, pools) = tokio::try_join!(octavia.list_listeners(&all), octavia.list_pools(&all))?;
     let mut listeners = by_load_balancer(listeners, |listener| listener.load_balancers.first());
@@ -53,7 +53,16 @@ pub async fn list(octavia: &Octavia) -> Result<Vec<Listed>, Error> {
         pools: pools.remove(&load_balancer.id).unwrap_or_default(),
         load_balancer,
     };
-    Ok(load_balancers.into_iter().map(whole).collect())
+    let listed = load_balancers.into_iter().map(whole).collect();
+    let left = listeners.into_iter().map(|(id, of)| (id, of.len()));
+    let left: Vec<_> = left.chain(pools.into_iter().map(|(id, of)| (id, of.len()))).collect();
+    if left.is_empty() {
+        return Ok((listed, 0));
+    }
+    // Of one that came meanwhile, or is gone.
+    let ids = Query { fields: vec!["id"], ..Query::default() };
+    let known: HashSet<_> = octavia.list_load_balancers(&ids).await?.into_iter().map(|one| one.id).collect();
+    Ok((listed, left.iter().filter(|(id, _)| !known.contains(id)).map(|(_, parts)| parts).sum()))
 }
 
 fn by_load_balancer<T>(all: Vec<T>, of: impl Fn(&T) -> Option<&LoadBalancerId>) -> HashMap<LoadBalancerId, Vec<T>> {

@@ -11,7 +11,7 @@ use crate::{
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
-use kuryr_api::{FloatingIpStatus, KuryrLoadBalancer, KuryrLoadBalancerStatus};
+use kuryr_api::{FloatingIpStatus, KuryrLoadBalancer, KuryrLoadBalancerStatus, conditions};
 use kuryr_core::service::{Observed, Step, plan};
 
 impl Turn<'_> {
@@ -42,6 +42,11 @@ impl Turn<'_> {
             self.services.events.warn(&self.service(), "Serve", &news.reason, &news.message).await;
         }
         let written = apply::status(&self.services.load_balancers_api(&self.object), &*self.object, &status).await?;
+        if conditions::is_true(&status.conditions, conditions::READY)
+            && let Some(took) = self.services.memory.served(&self.uid)
+        {
+            self.services.metrics.served(took);
+        }
         self.services.load_balancers.wrote(written);
         Ok(())
     }

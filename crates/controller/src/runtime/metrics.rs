@@ -1,5 +1,6 @@
 //! Metrics of the controller.
 
+use crate::services::ServiceMetrics;
 use kuryr_core::error::Class;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
@@ -76,6 +77,8 @@ pub struct Metrics {
     fenced: Counter,
     networks_resolved: Gauge,
     configuration_wrong: Gauge,
+    /// What is measured of Services.
+    pub services: ServiceMetrics,
 }
 
 fn histogram() -> Histogram {
@@ -106,6 +109,7 @@ impl Metrics {
             fenced: Counter::default(),
             networks_resolved: Gauge::default(),
             configuration_wrong: Gauge::default(),
+            services: ServiceMetrics::new(registry),
         };
         let m = new.clone();
         registry.register(

@@ -57,7 +57,9 @@ pub async fn run(shared: Arc<Services>, stop: CancellationToken) {
 pub async fn look(shared: &Services) -> Result<(), Error> {
     let began = Instant::now();
     let mut by_owner: HashMap<String, Vec<Listed>> = HashMap::new();
-    for one in read::list(&shared.octavia).await? {
+    let (all, parts_left) = read::list(&shared.octavia).await?;
+    shared.metrics.set_parts_left(parts_left);
+    for one in all {
         if let Some(uid) = one.owner(&shared.settings.cluster) {
             by_owner.entry(uid).or_default().push(one);
         }
