@@ -27,7 +27,7 @@ pub fn services(world: &World) -> Api<Service> {
     Api::namespaced(world.client.clone(), &world.name)
 }
 
-fn slices(world: &World) -> Api<EndpointSlice> {
+pub fn slices(world: &World) -> Api<EndpointSlice> {
     Api::namespaced(world.client.clone(), &world.name)
 }
 
@@ -57,16 +57,21 @@ pub async fn patch(world: &World, name: &str, change: Value) {
 
 /// Gives a Service these IPv4 endpoints, on port 8080.
 pub async fn endpoints(world: &World, service: &str, addresses: &[&str]) {
+    slice(world, service, service, addresses).await;
+}
+
+/// Makes or changes an EndpointSlice of a Service, with these IPv4 endpoints, on port 8080.
+pub async fn slice(world: &World, name: &str, service: &str, addresses: &[&str]) {
     let endpoints: Vec<_> =
         addresses.iter().map(|one| json!({ "addresses": [one], "conditions": { "ready": true } })).collect();
     let slice = json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-        "metadata": { "name": service, "labels": { "kubernetes.io/service-name": service } },
+        "metadata": { "name": name, "labels": { "kubernetes.io/service-name": service } },
         "addressType": "IPv4", "endpoints": endpoints,
         "ports": [{ "name": "http", "port": 8080, "protocol": "TCP" }],
     });
     let params = PatchParams::apply("test").force();
-    slices(world).patch(service, &params, &Patch::Apply(&slice)).await.unwrap();
+    slices(world).patch(name, &params, &Patch::Apply(&slice)).await.unwrap();
 }
 
 /// The load balancers of the world.

@@ -3,8 +3,9 @@
 use super::super::harness::{eventually_so, in_world};
 use super::fixture::{
     create, create_with, delete, endpoints, event, floating_ips, ingress, load_balancers, nothing_left, object, patch,
-    says, served, services,
+    says, served, services, slice, slices, status,
 };
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kuryr_api::conditions;
 use serde_json::json;
 
@@ -157,6 +158,42 @@ fn one_that_is_made_again_under_its_name_and_address_is_served() {
         let after = served(&world, "web", &["10.244.0.11:8080"]).await;
         assert_eq!((&before.vip_address, &after.vip_address), (&address, &address));
         assert_ne!(before.id, after.id);
+        delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}
+
+/// Kubernetes puts 100 into each slice, people up to 1,000; and the same endpoint may be in two while it moves from one to the other.
+#[test]
+fn more_than_a_thousand_endpoints_of_several_slices_are_members() {
+    const SLICES: usize = 3;
+    const EACH: usize = 400;
+    in_world(|world| async move {
+        let world = world.with_services().await;
+        let controller = world.start();
+        create(&world, "web", json!({})).await;
+        let address = |nth: usize| format!("10.244.{}.{}", 16 + nth / 200, 1 + nth % 200);
+        for part in 0..SLICES {
+            // Each but the first begins with the last of the one before.
+            let addresses: Vec<_> = ((part * EACH).saturating_sub(1)..(part + 1) * EACH).map(address).collect();
+            let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
+            slice(&world, &format!("web-{part}"), "web", &addresses).await;
+        }
+        let has_all = async |wanted: std::ops::Range<usize>| {
+            let mut all: Vec<_> = wanted.map(|nth| format!("{}:8080", address(nth))).collect();
+            all.sort();
+            let all: Vec<_> = all.iter().map(String::as_str).collect();
+            served(&world, "web", &all).await
+        };
+        let one = has_all(0..SLICES * EACH).await;
+        assert_eq!(status(&world, "web").await.unwrap().members, Some(1200));
+        slices(&world).delete("web-2", &DeleteParams::default()).await.unwrap();
+        assert_eq!(has_all(0..2 * EACH).await.id, one.id);
+        // It is another Service's now.
+        let moved = json!({ "metadata": { "labels": { "kubernetes.io/service-name": "other" } } });
+        slices(&world).patch("web-1", &PatchParams::default(), &Patch::Merge(moved)).await.unwrap();
+        assert_eq!(has_all(0..EACH).await.id, one.id);
         delete(&world, "web").await;
         nothing_left(&world).await;
         controller.stop().await;

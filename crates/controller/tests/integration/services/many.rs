@@ -73,7 +73,11 @@ fn many_services_at_once_cost_few_calls_and_a_second_look_none() {
 
         let before = world.fake.journal().len();
         world.bears_a_second_look().await;
-        println!("a start of a controller: {:?}", calls(&world, before));
+        let start = calls(&world, before);
+        println!("a start of a controller: {start:?}");
+        let lists: usize =
+            ["loadbalancers", "listeners", "pools"].map(|kind| start[&format!("GET {kind}")]).iter().sum();
+        assert!(lists <= 10, "one list tells of all: {start:?}");
 
         let before = world.fake.journal().len();
         let controller = world.start();
