@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Something happens.
 #[derive(Debug, Clone)]
-enum Event {
+pub enum Event {
     Pod(Pod),
     NoPod(usize),
     Namespace(Namespace),
@@ -30,7 +30,7 @@ enum Event {
     NoNode(usize),
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub fn event() -> impl Strategy<Value = Event> {
     let namespace = (select(NAMESPACES.to_vec()), labels());
     let namespace = namespace.prop_map(|(name, labels)| Namespace { name: name.into(), labels });
     prop_oneof![
@@ -60,7 +60,7 @@ fn take<T>(all: &mut Vec<T>, number: usize) -> Option<T> {
     (number < all.len()).then(|| all.remove(number))
 }
 
-fn happen(event: &Event, cluster: &mut Cluster, world: &mut World) -> Changes {
+pub fn happen(event: &Event, cluster: &mut Cluster, world: &mut World) -> Changes {
     let none = Changes::default;
     match event {
         Event::Pod(pod) => {

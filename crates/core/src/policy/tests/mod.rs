@@ -1,5 +1,6 @@
 //! Policies against the oracle, and against themselves.
 
+mod carried_out;
 mod incremental;
 mod random;
 mod simulation;
