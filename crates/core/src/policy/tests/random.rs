@@ -83,7 +83,8 @@ fn name(names: &'static [&'static str]) -> impl Strategy<Value = Name> {
 /// A pod with the addresses of its number.
 pub fn pod(number: u8) -> impl Strategy<Value = Pod> {
     let flag = |weight| prop_oneof![weight => Just(false), 1 => Just(true)];
-    let facts = (name(&NAMESPACES), labels(), option::weighted(0.9, name(&NODES)), container_ports());
+    let namespace = prop_oneof![2 => Just(NAMESPACES[0].into()), 3 => name(&NAMESPACES)];
+    let facts = (namespace, labels(), option::weighted(0.9, name(&NODES)), container_ports());
     (facts, flag(12), flag(12), flag(3), flag(3)).prop_map(
         move |((namespace, labels, node, ports), host_network, terminated, no_v4, no_v6)| {
             let v4 = Some(v4(number)).filter(|_| !no_v4);
@@ -101,12 +102,12 @@ pub fn pods(most: u8) -> impl Strategy<Value = Vec<Pod>> {
 
 fn backend() -> impl Strategy<Value = Backend> {
     let pod = (1u8..=6, any::<bool>()).prop_map(|(number, is_v4)| if is_v4 { v4(number) } else { v6(number) });
-    let address = prop_oneof![9 => pod, 1 => select(outside().to_vec())];
+    let address = prop_oneof![19 => pod, 1 => select(outside().to_vec())];
     (address, port()).prop_map(|(address, port)| Backend { address, port })
 }
 
 pub fn service(number: u8) -> impl Strategy<Value = Service> {
-    let ports = prop::collection::btree_map((protocol(), port()), prop::collection::btree_set(backend(), 0..3), 1..3);
+    let ports = prop::collection::btree_map((protocol(), port()), prop::collection::btree_set(backend(), 0..4), 1..3);
     (ports, any::<bool>()).prop_map(move |(ports, dual)| {
         let vips = [Some(vip4(number)), dual.then(|| vip6(number))].into_iter().flatten().collect();
         Service { uid: format!("svc{number}").as_str().into(), vips, ports }
@@ -170,7 +171,31 @@ fn rule() -> impl Strategy<Value = PolicyRule> {
     (vec(peer(), 0..3), vec(policy_port(), 0..3)).prop_map(|(peers, ports)| PolicyRule { peers, ports })
 }
 
+/// Policies for egress that are alike but for whom they allow: so that pods have several, which allow backends of one Service together.
+fn alike(number: u8) -> impl Strategy<Value = Policy> {
+    let peer = labels().prop_map(|match_labels| {
+        let pods = LabelSelector { match_labels, match_expressions: Vec::new() };
+        Peer { pod_selector: Some(pods), ..Peer::default() }
+    });
+    let rule = (peer, option::weighted(0.2, policy_port()))
+        .prop_map(|(peer, port)| PolicyRule { peers: vec![peer], ports: port.into_iter().collect() });
+    (vec(rule, 0..3), prop_oneof![3 => Just(LabelSelector::default()), 1 => selector()]).prop_map(
+        move |(rules, pod_selector)| Policy {
+            uid: format!("policy{number}").as_str().into(),
+            namespace: NAMESPACES[0].into(),
+            pod_selector,
+            policy_types: vec!["Egress".into()],
+            ingress: None,
+            egress: Some(rules),
+        },
+    )
+}
+
 pub fn policy(number: u8) -> impl Strategy<Value = Policy> {
+    prop_oneof![3 => any_policy(number), 2 => alike(number)]
+}
+
+fn any_policy(number: u8) -> impl Strategy<Value = Policy> {
     let types = prop_oneof![
         10 => Just(vec![]), 10 => Just(vec!["Ingress"]), 20 => Just(vec!["Egress"]),
         20 => Just(vec!["Ingress", "Egress"]), 1 => Just(vec!["Sideways"]),
