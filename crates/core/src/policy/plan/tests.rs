@@ -144,13 +144,12 @@ impl Ids {
 /// Whether an address group changes in the two ways at once that the plan can't do without closing something for a moment.
 fn crosses(steps: &[Step]) -> bool {
     let named = |rules: &BTreeSet<Rule>, key| rules.iter().any(|rule| rule.address_group() == Some(key));
-    let position = |wanted: &dyn Fn(&Step) -> bool| steps.iter().position(wanted);
     steps.iter().enumerate().any(|(at, step)| match step {
         // It lost members, and then got rules.
-        Step::RemoveAddresses { key, .. } => {
-            position(&|step| matches!(step, Step::CreateRules { rules, .. } if named(rules, key)))
-                .is_some_and(|create| create > at)
-        }
+        Step::RemoveAddresses { key, .. } => steps[at..].iter().any(|step| match step {
+            Step::CreateRules { rules, .. } => named(rules, key),
+            _ => false,
+        }),
         // It lost rules, and then got members.
         Step::AddAddresses { .. } => steps[..at].iter().any(|step| matches!(step, Step::DeleteRule { .. })),
         _ => false,

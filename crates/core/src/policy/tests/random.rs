@@ -101,7 +101,7 @@ pub fn pods(most: u8) -> impl Strategy<Value = Vec<Pod>> {
 }
 
 fn backend() -> impl Strategy<Value = Backend> {
-    let pod = (1u8..=6, any::<bool>()).prop_map(|(number, is_v4)| if is_v4 { v4(number) } else { v6(number) });
+    let pod = (1u8..=6, 0..4).prop_map(|(number, family)| if family > 0 { v4(number) } else { v6(number) });
     let address = prop_oneof![19 => pod, 1 => select(outside().to_vec())];
     (address, port()).prop_map(|(address, port)| Backend { address, port })
 }
@@ -173,22 +173,22 @@ fn rule() -> impl Strategy<Value = PolicyRule> {
 
 /// Policies for egress that are alike but for whom they allow: so that pods have several, which allow backends of one Service together.
 fn alike(number: u8) -> impl Strategy<Value = Policy> {
-    let peer = labels().prop_map(|match_labels| {
+    let peer = select(vec!["web", "db", ""]).prop_map(|app| {
+        let match_labels = [("app".to_owned(), app.to_owned())].into();
         let pods = LabelSelector { match_labels, match_expressions: Vec::new() };
         Peer { pod_selector: Some(pods), ..Peer::default() }
     });
-    let rule = (peer, option::weighted(0.2, policy_port()))
+    let rule = (peer, option::weighted(0.1, policy_port()))
         .prop_map(|(peer, port)| PolicyRule { peers: vec![peer], ports: port.into_iter().collect() });
-    (vec(rule, 0..3), prop_oneof![3 => Just(LabelSelector::default()), 1 => selector()]).prop_map(
-        move |(rules, pod_selector)| Policy {
-            uid: format!("policy{number}").as_str().into(),
-            namespace: NAMESPACES[0].into(),
-            pod_selector,
-            policy_types: vec!["Egress".into()],
-            ingress: None,
-            egress: Some(rules),
-        },
-    )
+    let selector = prop_oneof![6 => Just(LabelSelector::default()), 1 => selector()];
+    (vec(rule, 0..3), selector).prop_map(move |(rules, pod_selector)| Policy {
+        uid: format!("policy{number}").as_str().into(),
+        namespace: NAMESPACES[0].into(),
+        pod_selector,
+        policy_types: vec!["Egress".into()],
+        ingress: None,
+        egress: Some(rules),
+    })
 }
 
 pub fn policy(number: u8) -> impl Strategy<Value = Policy> {
@@ -214,15 +214,31 @@ fn any_policy(number: u8) -> impl Strategy<Value = Policy> {
 }
 
 pub fn cluster() -> impl Strategy<Value = Cluster> {
+    prop_oneof![2 => any_cluster(), 1 => crowded()]
+}
+
+fn any_cluster() -> impl Strategy<Value = Cluster> {
     let services = (0u8..3).prop_flat_map(|count| (0..count).map(|number| service(number + 1)).collect::<Vec<_>>());
     let policies = (0u8..6).prop_flat_map(|count| (0..count).map(policy).collect::<Vec<_>>());
-    (namespaces(), pods(6), services, policies).prop_map(|(namespaces, pods, services, policies)| Cluster {
-        namespaces,
-        pods,
-        nodes: vec![node(0), node(1)],
-        services,
-        policies,
-    })
+    let all = (namespaces(), pods(6), services, policies);
+    all.prop_map(|(namespaces, pods, services, policies)| of(namespaces, pods, services, policies))
+}
+
+/// Six pods in one namespace, policies that all of them have, and Services in front of them.
+fn crowded() -> impl Strategy<Value = Cluster> {
+    let pods: Vec<_> = (1u8..=6).map(pod).collect();
+    let pods = pods.prop_map(|mut pods| {
+        pods.iter_mut().for_each(|pod| pod.namespace = NAMESPACES[0].into());
+        pods
+    });
+    let services: Vec<_> = (1u8..=2).map(service).collect();
+    let policies = (1u8..4).prop_flat_map(|count| (0..count).map(alike).collect::<Vec<_>>());
+    let all = (namespaces(), pods, services, policies);
+    all.prop_map(|(namespaces, pods, services, policies)| of(namespaces, pods, services, policies))
+}
+
+fn of(namespaces: Vec<Namespace>, pods: Vec<Pod>, services: Vec<Service>, policies: Vec<Policy>) -> Cluster {
+    Cluster { namespaces, pods, nodes: vec![node(0), node(1)], services, policies }
 }
 
 /// The backends of a Service, by number of what they are: for tests written by hand.
