@@ -67,3 +67,22 @@ fn groups_of_a_pod() {
     assert_eq!(groups("pod2"), Some([node, GroupKey::OpenIngress, GroupKey::OpenEgress].into()));
     assert_eq!(groups("other"), None);
 }
+
+/// A policy has rules for the numbers that ports of peers have now, and for no others.
+#[test]
+fn numbers_that_no_peer_has_any_more_have_no_rule() {
+    let policy = egress(&[rule(&[namespaces(select(&[]))], &[named("TCP", "http")])]);
+    let cluster = cluster(std::slice::from_ref(&policy));
+    let mut world = world(&cluster, settings(true));
+    let key = GroupKey::Policy { uid: policy.uid, resolution: [].into() };
+    let rules = |world: &World| world.rules(&key).map(std::collections::BTreeSet::len);
+    // 80, 81 and 90, for both families.
+    assert_eq!(rules(&world), Some(6));
+    let nameless = Pod { ports: [].into(), ..cluster.pods[1].clone() };
+    assert!(world.upsert_pod(&nameless).groups.contains(&key));
+    assert_eq!(rules(&world), Some(4));
+    assert!(world.remove_pod(&"pod4".into()).groups.contains(&key));
+    assert_eq!(rules(&world), Some(2));
+    assert!(world.upsert_pod(&cluster.pods[1]).groups.contains(&key));
+    assert_eq!(rules(&world), Some(4));
+}

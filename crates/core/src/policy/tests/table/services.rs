@@ -68,3 +68,29 @@ fn a_pod_reaches_itself_over_its_service() {
     // A load balancer that shows its own address would let in everybody: it isn't let in.
     assert!(!lets_in(Settings { abilities: Abilities { address_groups: true, source_kept: false }, ..settings(true) }));
 }
+
+/// What a pod that isn't behind the Service may use follows from the policies that it has now.
+#[test]
+fn a_pod_that_is_relabelled_may_use_other_services() {
+    let db = egress(&[rule(&[pods(select(&[("app", "db")]))], &[])]);
+    let other = Policy { uid: "policy2".into(), ..egress(&[rule(&[pods(select(&[("app", "")]))], &[])]) };
+    let service = one_port(1, Tcp, 80, &[(v4(2), 80), (v4(3), 80)]);
+    let cluster = Cluster { services: vec![service], ..cluster(&[db.clone(), other.clone()]) };
+    let mut world = world(&cluster, settings(true));
+    let selected = &cluster.pods[0];
+    let vip = End { address: vip4(1), protocol: Tcp, port: 80 };
+    let unselected = Pod { labels: [].into(), ..selected.clone() };
+    let no_more = world.upsert_pod(&unselected);
+    assert!(lets(&world, selected, Direction::Egress, vip));
+    assert_eq!(world.address_groups().count(), 2);
+    let again = world.upsert_pod(selected);
+    assert!(lets(&world, selected, Direction::Egress, vip));
+    assert!(world.groups_of_pod(&selected.uid).is_some_and(|groups| groups.iter().any(|key| key.policy().is_none())));
+    assert_eq!(world.address_groups().count(), 3);
+    // What is to be told of a policy depends on which pods have it.
+    let told = world.remove_policy(&other.uid);
+    assert_eq!(world.closed_services(&db.uid).len(), 1);
+    for changes in [no_more, again, told] {
+        assert!(changes.policies.contains(&db.uid));
+    }
+}
