@@ -95,9 +95,12 @@ impl World {
     /// Who may use a load balancer's port.
     pub(super) fn settle_vip(&mut self, vip: Vip, dirty: &mut Dirty) {
         let Some(entry) = self.vips.get(&vip) else { return };
-        let (allowed, together, own) = (self.allowed(entry), self.together(entry), self.own(entry));
+        let allowed = self.allowed(entry);
+        let (together, own) = (self.together(entry, &allowed), self.own(entry));
+        // Of a policy that allows all backends, and did before, nothing else is to be told.
+        let whole = &allowed & &entry.allowed;
         let targets = entry.targets().filter_map(|target| self.targets.get(target));
-        dirty.changes.policies.extend(targets.flat_map(|target| target.allowed.iter().cloned()));
+        dirty.changes.policies.extend(targets.flat_map(|target| target.allowed.difference(&whole).cloned()));
         let Some(entry) = self.vips.get_mut(&vip) else { return };
         let allowed_before = std::mem::replace(&mut entry.allowed, allowed.clone());
         let together_before = std::mem::replace(&mut entry.together, together.clone());
@@ -127,20 +130,23 @@ impl World {
         allowed
     }
 
-    /// The sets of policies that allow all backends, but none of them alone.
-    fn together(&self, entry: &VipEntry) -> BTreeSet<Set> {
-        let first = entry.targets().next().and_then(|target| self.targets.get(target));
-        let policies = first.into_iter().flat_map(|target| &target.allowed).filter_map(|uid| self.policies.get(uid));
-        let sets: BTreeSet<&Set> = policies.flat_map(|policy| &policy.sets).collect();
-        sets.into_iter().filter(|set| self.is_together(set, entry)).cloned().collect()
+    /// The sets of policies that allow all backends, but none of them alone. Such a set has a policy that allows the one backend which the
+    /// fewest policies allow that don't allow all.
+    fn together(&self, entry: &VipEntry, allowed: &BTreeSet<Uid>) -> BTreeSet<Set> {
+        let targets = entry.targets().filter_map(|target| self.targets.get(target));
+        let rarest = targets.min_by_key(|target| target.allowed.len()).map(|target| &target.allowed);
+        let policies = rarest.into_iter().flat_map(|some| some.difference(allowed));
+        let sets: BTreeSet<&Set> =
+            policies.filter_map(|uid| self.policies.get(uid)).flat_map(|policy| &policy.sets).collect();
+        sets.into_iter().filter(|set| self.is_together(set, entry, allowed)).cloned().collect()
     }
 
-    fn is_together(&self, set: &Set, entry: &VipEntry) -> bool {
+    fn is_together(&self, set: &Set, entry: &VipEntry, allowed: &BTreeSet<Uid>) -> bool {
         let mut targets = entry.targets().filter_map(|target| self.targets.get(target)).peekable();
         set.len() > 1
+            && set.iter().all(|uid| !allowed.contains(uid))
             && targets.peek().is_some()
-            && targets.all(|target| !target.allowed.is_disjoint(set))
-            && self.allowed(entry).is_disjoint(set)
+            && targets.all(|target| set.iter().any(|uid| target.allowed.contains(uid)))
     }
 
     /// The pods that may not reach the Service only because they are behind it themselves. The same for all pods with the same policies
@@ -162,9 +168,9 @@ impl World {
 
     /// The addresses of the backends that none of the policies allows.
     fn closed(&self, entry: &VipEntry, set: &Set) -> BTreeSet<IpAddr> {
-        let closed = entry
-            .targets()
-            .filter(|target| self.targets.get(target).is_none_or(|entry| entry.allowed.is_disjoint(set)));
+        let closed = entry.targets().filter(|target| {
+            self.targets.get(target).is_none_or(|entry| !set.iter().any(|uid| entry.allowed.contains(uid)))
+        });
         closed.map(|target| target.address).collect()
     }
 
@@ -203,7 +209,8 @@ impl World {
 
     /// What policies allow together that no pod had together before.
     pub(super) fn settle_set(&mut self, set: &Set, dirty: &mut Dirty) {
-        let vips = self.vips.iter().filter(|(_, entry)| self.is_together(set, entry));
+        // What is dirty among them is put right after this.
+        let vips = self.vips.iter().filter(|(_, entry)| self.is_together(set, entry, &entry.allowed));
         let vips: Vec<Vip> = vips.map(|(vip, _)| *vip).collect();
         for vip in vips {
             if let Some(entry) = self.vips.get_mut(&vip) {
