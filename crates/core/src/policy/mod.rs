@@ -35,4 +35,4 @@ pub use plan::plan;
 pub use problem::Problem;
 pub use read::read;
 pub use step::Step;
-pub use world::{Changes, World};
+pub use world::{Changes, Fact, World};

@@ -100,7 +100,7 @@ proptest! {
         // Some changes are followed one by one, some together.
         let mut pending = Changes::default();
         for (number, event) in events.iter().enumerate() {
-            pending.merge(happen(event, &mut cluster, &mut changing));
+            pending.merge(changing.learn(happen(event, &mut cluster)));
             if number % 3 != 0 {
                 neutron.follow(&changing, &std::mem::take(&mut pending))?;
                 prop_assert_eq!(neutron.as_desired(), Desired::all(&changing), "after {:?}", event);

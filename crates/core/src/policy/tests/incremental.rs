@@ -2,11 +2,11 @@
 
 use super::{
     random::{NAMESPACES, cluster, labels, node, pod, policy, service},
-    simulation::{settings, world},
+    simulation::{facts, settings, world},
 };
 use crate::policy::{
-    AddressGroupKey, Changes, GroupKey, World,
-    facts::{Namespace, Node, Pod, Policy, Service, Uid},
+    AddressGroupKey, Changes, Fact, GroupKey, World,
+    facts::{Namespace, Uid},
     groups::Rule,
     oracle::Cluster,
     world::ClosedService,
@@ -15,86 +15,65 @@ use ipnet::IpNet;
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Something happens.
+/// Something happens. What goes is the one of this number, if there are so many.
 #[derive(Debug, Clone)]
 pub enum Event {
-    Pod(Pod),
+    Comes(Fact),
     NoPod(usize),
-    Namespace(Namespace),
     NoNamespace(usize),
-    Policy(Policy),
     NoPolicy(usize),
-    Service(Service),
     NoService(usize),
-    Node(Node),
     NoNode(usize),
 }
 
 pub fn event() -> impl Strategy<Value = Event> {
     let namespace = (select(NAMESPACES.to_vec()), labels());
     let namespace = namespace.prop_map(|(name, labels)| Namespace { name: name.into(), labels });
+    let comes = prop_oneof![
+        8 => (1u8..7).prop_flat_map(pod).prop_map(Fact::Pod),
+        2 => namespace.prop_map(Fact::Namespace),
+        6 => (0u8..5).prop_flat_map(policy).prop_map(Fact::Policy),
+        5 => (1u8..4).prop_flat_map(service).prop_map(Fact::Service),
+        1 => (0u8..2).prop_map(|number| Fact::Node(node(number))),
+    ];
     prop_oneof![
-        8 => (1u8..7).prop_flat_map(pod).prop_map(Event::Pod),
+        22 => comes.prop_map(Event::Comes),
         3 => (0usize..6).prop_map(Event::NoPod),
-        2 => namespace.prop_map(Event::Namespace),
         1 => (0usize..3).prop_map(Event::NoNamespace),
-        6 => (0u8..5).prop_flat_map(policy).prop_map(Event::Policy),
         3 => (0usize..5).prop_map(Event::NoPolicy),
-        5 => (1u8..4).prop_flat_map(service).prop_map(Event::Service),
         2 => (0usize..3).prop_map(Event::NoService),
-        1 => (0u8..2).prop_map(|number| Event::Node(node(number))),
         1 => (0usize..2).prop_map(Event::NoNode),
     ]
 }
 
-fn put<T>(all: &mut Vec<T>, new: &T, same: impl Fn(&T, &T) -> bool)
-where
-    T: Clone,
-{
+fn put<T: Clone>(all: &mut Vec<T>, new: &T, same: impl Fn(&T, &T) -> bool) {
     all.retain(|old| !same(old, new));
     all.push(new.clone());
 }
 
-/// Takes out the one of this number, if there are so many.
-fn take<T>(all: &mut Vec<T>, number: usize) -> Option<T> {
-    (number < all.len()).then(|| all.remove(number))
+fn take<T, K>(all: &mut Vec<T>, number: usize, gone: impl Fn(T) -> K) -> Option<K> {
+    (number < all.len()).then(|| gone(all.remove(number)))
 }
 
-pub fn happen(event: &Event, cluster: &mut Cluster, world: &mut World) -> Changes {
-    let none = Changes::default;
+/// What the world is told of an event.
+pub fn happen(event: &Event, cluster: &mut Cluster) -> Option<Fact> {
     match event {
-        Event::Pod(pod) => {
-            put(&mut cluster.pods, pod, |a, b| a.uid == b.uid);
-            world.upsert_pod(pod)
+        Event::Comes(fact) => {
+            match fact {
+                Fact::Pod(pod) => put(&mut cluster.pods, pod, |a, b| a.uid == b.uid),
+                Fact::Namespace(namespace) => put(&mut cluster.namespaces, namespace, |a, b| a.name == b.name),
+                Fact::Policy(policy) => put(&mut cluster.policies, policy, |a, b| a.uid == b.uid),
+                Fact::Service(service) => put(&mut cluster.services, service, |a, b| a.uid == b.uid),
+                Fact::Node(node) => put(&mut cluster.nodes, node, |a, b| a.name == b.name),
+                _ => {}
+            }
+            Some(fact.clone())
         }
-        Event::Namespace(namespace) => {
-            put(&mut cluster.namespaces, namespace, |a, b| a.name == b.name);
-            world.upsert_namespace(namespace)
-        }
-        Event::Policy(policy) => {
-            put(&mut cluster.policies, policy, |a, b| a.uid == b.uid);
-            world.upsert_policy(policy)
-        }
-        Event::Service(service) => {
-            put(&mut cluster.services, service, |a, b| a.uid == b.uid);
-            world.upsert_service(service)
-        }
-        Event::Node(node) => {
-            put(&mut cluster.nodes, node, |a, b| a.name == b.name);
-            world.upsert_node(node)
-        }
-        Event::NoPod(number) => take(&mut cluster.pods, *number).map_or_else(none, |pod| world.remove_pod(&pod.uid)),
-        Event::NoNamespace(number) => take(&mut cluster.namespaces, *number)
-            .map_or_else(none, |namespace| world.remove_namespace(&namespace.name)),
-        Event::NoPolicy(number) => {
-            take(&mut cluster.policies, *number).map_or_else(none, |policy| world.remove_policy(&policy.uid))
-        }
-        Event::NoService(number) => {
-            take(&mut cluster.services, *number).map_or_else(none, |service| world.remove_service(&service.uid))
-        }
-        Event::NoNode(number) => {
-            take(&mut cluster.nodes, *number).map_or_else(none, |node| world.remove_node(&node.name))
-        }
+        Event::NoPod(number) => take(&mut cluster.pods, *number, |pod| Fact::NoPod(pod.uid)),
+        Event::NoNamespace(number) => take(&mut cluster.namespaces, *number, |one| Fact::NoNamespace(one.name)),
+        Event::NoPolicy(number) => take(&mut cluster.policies, *number, |policy| Fact::NoPolicy(policy.uid)),
+        Event::NoService(number) => take(&mut cluster.services, *number, |service| Fact::NoService(service.uid)),
+        Event::NoNode(number) => take(&mut cluster.nodes, *number, |node| Fact::NoNode(node.name)),
     }
 }
 
@@ -129,7 +108,7 @@ where
 }
 
 /// A change names all that is another than before.
-fn check_changes(event: &Event, before: &Answers, after: &Answers, changes: &Changes) -> Result<(), TestCaseError> {
+fn check_changes(exact: bool, before: &Answers, after: &Answers, changes: &Changes) -> Result<(), TestCaseError> {
     let missed = &differing(&before.pods, &after.pods) - &changes.pods;
     prop_assert!(missed.is_empty(), "pods {missed:?}");
     let missed = &differing(&before.groups, &after.groups) - &changes.groups;
@@ -139,9 +118,8 @@ fn check_changes(event: &Event, before: &Answers, after: &Answers, changes: &Cha
     let missed = &differing(&before.closed, &after.closed) - &changes.policies;
     prop_assert!(missed.is_empty(), "closed Services of {missed:?}");
     // Pods and groups are told exactly, where nothing begins anew.
-    let moved = matches!(event, Event::Pod(_) | Event::Policy(_));
-    prop_assert!(moved || (&changes.pods - &differing(&before.pods, &after.pods)).is_empty());
-    prop_assert!(moved || (&changes.groups - &differing(&before.groups, &after.groups)).is_empty());
+    prop_assert!(!exact || (&changes.pods - &differing(&before.pods, &after.pods)).is_empty());
+    prop_assert!(!exact || (&changes.groups - &differing(&before.groups, &after.groups)).is_empty());
     Ok(())
 }
 
@@ -156,34 +134,48 @@ proptest! {
         let mut changing = world(&cluster, settings(address_groups));
         for event in &events {
             let before = answers(&changing);
-            let changes = happen(event, &mut cluster, &mut changing);
+            let fact = happen(event, &mut cluster);
+            let changes = changing.learn(fact.clone());
             let after = answers(&changing);
-            check_changes(event, &before, &after, &changes)?;
+            let exact = !matches!(event, Event::Comes(Fact::Pod(_) | Fact::Policy(_)));
+            check_changes(exact, &before, &after, &changes)?;
             prop_assert_eq!(&after, &answers(&world(&cluster, settings(address_groups))), "after {:?}", event);
-            // The same once more is no change.
-            let mut again = cluster.clone();
-            let repeats = !matches!(event, Event::NoPod(_) | Event::NoNamespace(_) | Event::NoPolicy(_) | Event::NoService(_) | Event::NoNode(_));
-            prop_assert!(!repeats || happen(event, &mut again, &mut changing).is_empty());
+            prop_assert!(changing.learn(fact).is_empty(), "the same once more is no change");
         }
     }
 
     #[test]
-    fn a_world_from_which_all_is_gone_is_empty(start in cluster()) {
+    fn what_is_learnt_at_once_is_as_what_is_learnt_one_by_one(
+        start in cluster(), events in vec(event(), 1..16), address_groups in any::<bool>(),
+    ) {
+        let mut cluster = start;
+        let mut changing = World::new(settings(address_groups));
+        for fact in facts(&cluster) {
+            let _ = changing.learn([fact]);
+        }
+        let before = answers(&changing);
+        let all: Vec<Fact> = events.iter().filter_map(|event| happen(event, &mut cluster)).collect();
+        let changes = changing.learn(all);
+        let after = answers(&changing);
+        prop_assert_eq!(&after, &answers(&world(&cluster, settings(address_groups))));
+        check_changes(false, &before, &after, &changes)?;
+    }
+
+    #[test]
+    fn a_world_from_which_all_is_gone_is_empty(start in cluster(), at_once in any::<bool>()) {
         let mut changing = world(&start, settings(true));
-        for pod in &start.pods {
-            let _ = changing.remove_pod(&pod.uid);
-        }
-        for service in &start.services {
-            let _ = changing.remove_service(&service.uid);
-        }
-        for policy in &start.policies {
-            let _ = changing.remove_policy(&policy.uid);
-        }
-        for namespace in &start.namespaces {
-            let _ = changing.remove_namespace(&namespace.name);
-        }
-        for node in &start.nodes {
-            let _ = changing.remove_node(&node.name);
+        let gone: Vec<Fact> = facts(&start).into_iter().map(|fact| match fact {
+            Fact::Pod(pod) => Fact::NoPod(pod.uid),
+            Fact::Service(service) => Fact::NoService(service.uid),
+            Fact::Policy(policy) => Fact::NoPolicy(policy.uid),
+            Fact::Namespace(namespace) => Fact::NoNamespace(namespace.name),
+            Fact::Node(node) => Fact::NoNode(node.name),
+            other => other,
+        }).collect();
+        if at_once {
+            let _ = changing.learn(gone);
+        } else {
+            gone.into_iter().for_each(|fact| drop(changing.learn([fact])));
         }
         prop_assert_eq!(format!("{changing:?}"), format!("{:?}", World::new(settings(true))));
     }

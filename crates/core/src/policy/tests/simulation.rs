@@ -1,7 +1,7 @@
 //! What security groups let through: a flow must match a rule of the sender's groups and a rule of the receiver's.
 
 use crate::policy::{
-    World,
+    Fact, World,
     facts::{Abilities, Backend, Family, Pod, Settings},
     groups::{Direction, Remote, Rule},
     oracle::{Cluster, End},
@@ -18,22 +18,18 @@ pub fn settings(address_groups: bool) -> Settings {
 
 pub fn world(cluster: &Cluster, settings: Settings) -> World {
     let mut world = World::new(settings);
-    for node in &cluster.nodes {
-        let _ = world.upsert_node(node);
-    }
-    for namespace in &cluster.namespaces {
-        let _ = world.upsert_namespace(namespace);
-    }
-    for policy in &cluster.policies {
-        let _ = world.upsert_policy(policy);
-    }
-    for service in &cluster.services {
-        let _ = world.upsert_service(service);
-    }
-    for pod in &cluster.pods {
-        let _ = world.upsert_pod(pod);
-    }
+    let _ = world.learn(facts(cluster));
     world
+}
+
+/// All that there is, as if it had just come.
+pub fn facts(cluster: &Cluster) -> Vec<Fact> {
+    let nodes = cluster.nodes.iter().cloned().map(Fact::Node);
+    let namespaces = cluster.namespaces.iter().cloned().map(Fact::Namespace);
+    let policies = cluster.policies.iter().cloned().map(Fact::Policy);
+    let services = cluster.services.iter().cloned().map(Fact::Service);
+    let pods = cluster.pods.iter().cloned().map(Fact::Pod);
+    nodes.chain(namespaces).chain(policies).chain(services).chain(pods).collect()
 }
 
 fn rule_allows(rule: &Rule, world: &World, end: End) -> bool {

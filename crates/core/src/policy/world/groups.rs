@@ -8,12 +8,15 @@ use crate::policy::{
     groups::{AddressGroupKey, Direction, GroupKey, Remote, Rule, needed},
     prefix::PrefixSet,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Members of address groups, merged: for the groups of many policies they are the same.
+pub(super) type Merged = BTreeMap<AddressGroupKey, PrefixSet>;
 
 impl World {
     /// Brings a group up to date, or lets it go.
-    pub(super) fn settle_group(&mut self, key: &GroupKey, dirty: &mut Dirty) {
-        let rules = self.wants(key).then(|| self.work_out(key));
+    pub(super) fn settle_group(&mut self, key: &GroupKey, merged: &mut Merged, dirty: &mut Dirty) {
+        let rules = self.wants(key).then(|| self.work_out(key, merged));
         let entry = self.groups.get(key);
         let before = entry.map(|entry| entry.rules.clone());
         if before == rules {
@@ -47,7 +50,7 @@ impl World {
         }
     }
 
-    fn work_out(&self, key: &GroupKey) -> BTreeSet<Rule> {
+    fn work_out(&self, key: &GroupKey, merged: &mut Merged) -> BTreeSet<Rule> {
         let rules = match key {
             GroupKey::OpenIngress => Rule::any(Direction::Ingress, Ports::All, &Family::BOTH.into()).collect(),
             GroupKey::OpenEgress => Rule::any(Direction::Egress, Ports::All, &Family::BOTH.into()).collect(),
@@ -70,20 +73,24 @@ impl World {
                 rules
             }
         };
-        needed(if self.settings.abilities.address_groups { rules } else { self.spelled_out(rules) })
+        needed(if self.settings.abilities.address_groups { rules } else { self.spelled_out(rules, merged) })
     }
 
     /// Where there are no address groups: who would be in them, as prefixes, merged.
-    fn spelled_out(&self, rules: BTreeSet<Rule>) -> BTreeSet<Rule> {
-        let spell = |rule: Rule| match &rule.remote {
-            Remote::Group(key) => {
-                let members: PrefixSet = self.worked_out_members(key).into_iter().collect();
-                let nets = members.of_family(rule.family);
-                nets.prefixes().iter().map(|net| evaluate::to_net(rule.direction, rule.ports, *net)).collect()
+    fn spelled_out(&self, rules: BTreeSet<Rule>, merged: &mut Merged) -> BTreeSet<Rule> {
+        let mut all = BTreeSet::new();
+        for rule in rules {
+            let Remote::Group(key) = &rule.remote else {
+                all.insert(rule);
+                continue;
+            };
+            if !merged.contains_key(key) {
+                merged.insert(key.clone(), self.worked_out_members(key).into_iter().collect());
             }
-            Remote::Any | Remote::Prefix(_) => vec![rule],
-        };
-        rules.into_iter().flat_map(spell).collect()
+            let nets = merged.get(key).map(|members| members.of_family(rule.family)).unwrap_or_default();
+            all.extend(nets.prefixes().iter().map(|net| evaluate::to_net(rule.direction, rule.ports, *net)));
+        }
+        all
     }
 
     fn refer(&mut self, key: &AddressGroupKey, dirty: &mut Dirty) {

@@ -1,6 +1,6 @@
 //! Works out what follows from a change, in the order in which one thing follows from another.
 
-use super::{Changes, Dirty, PodEntry, Set, World, entries::SetEntry};
+use super::{Changes, Dirty, PodEntry, Set, World, entries::SetEntry, groups::Merged};
 use crate::policy::{
     evaluate,
     facts::Uid,
@@ -29,8 +29,9 @@ impl World {
         for uid in std::mem::take(&mut dirty.policies) {
             dirty.groups.extend(self.groups_of_policy(&uid));
         }
+        let mut merged = Merged::new();
         for key in std::mem::take(&mut dirty.groups) {
-            self.settle_group(&key, &mut dirty);
+            self.settle_group(&key, &mut merged, &mut dirty);
         }
         self.forget_selectors(dirty.unused);
         dirty.changes

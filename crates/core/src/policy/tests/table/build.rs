@@ -6,7 +6,7 @@ pub use super::super::{
 };
 pub use crate::{
     policy::{
-        Direction, GroupKey, World,
+        Direction, Fact, GroupKey, World,
         facts::{
             Abilities, ContainerPort, IpBlock, LabelSelector, Namespace, Peer, Pod, Policy, PolicyPort, PolicyRule,
             PortRef, Requirement, Service, Settings,

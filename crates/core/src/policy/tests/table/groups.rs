@@ -35,11 +35,11 @@ fn a_pod_that_is_relabelled_is_another_peer() {
     let may = |world: &World, number| lets(world, &cluster.pods[0], Direction::Ingress, end(number));
     assert!(may(&world, 2) && !may(&world, 3));
     let relabelled = Pod { labels: select(&[("app", "db")]).match_labels, ..cluster.pods[2].clone() };
-    let changes = world.upsert_pod(&relabelled);
+    let changes = world.learn([Fact::Pod(relabelled.clone())]);
     assert!(may(&world, 2) && may(&world, 3));
     assert_eq!((changes.pods.len(), changes.groups.len(), changes.address_groups.len()), (0, 0, 1));
     let now_selected = Pod { labels: select(&[("app", "web")]).match_labels, ..relabelled };
-    let changes = world.upsert_pod(&now_selected);
+    let changes = world.learn([Fact::Pod(now_selected)]);
     assert_eq!((changes.pods.len(), changes.groups.len(), changes.address_groups.len()), (1, 0, 1));
     assert!(!may(&world, 3));
 }
@@ -79,10 +79,10 @@ fn numbers_that_no_peer_has_any_more_have_no_rule() {
     // 80, 81 and 90, for both families.
     assert_eq!(rules(&world), Some(6));
     let nameless = Pod { ports: [].into(), ..cluster.pods[1].clone() };
-    assert!(world.upsert_pod(&nameless).groups.contains(&key));
+    assert!(world.learn([Fact::Pod(nameless)]).groups.contains(&key));
     assert_eq!(rules(&world), Some(4));
-    assert!(world.remove_pod(&"pod4".into()).groups.contains(&key));
+    assert!(world.learn([Fact::NoPod("pod4".into())]).groups.contains(&key));
     assert_eq!(rules(&world), Some(2));
-    assert!(world.upsert_pod(&cluster.pods[1]).groups.contains(&key));
+    assert!(world.learn([Fact::Pod(cluster.pods[1].clone())]).groups.contains(&key));
     assert_eq!(rules(&world), Some(4));
 }

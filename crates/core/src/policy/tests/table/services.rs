@@ -80,15 +80,15 @@ fn a_pod_that_is_relabelled_may_use_other_services() {
     let selected = &cluster.pods[0];
     let vip = End { address: vip4(1), protocol: Tcp, port: 80 };
     let unselected = Pod { labels: [].into(), ..selected.clone() };
-    let no_more = world.upsert_pod(&unselected);
+    let no_more = world.learn([Fact::Pod(unselected)]);
     assert!(lets(&world, selected, Direction::Egress, vip));
     assert_eq!(world.address_groups().count(), 2);
-    let again = world.upsert_pod(selected);
+    let again = world.learn([Fact::Pod(selected.clone())]);
     assert!(lets(&world, selected, Direction::Egress, vip));
     assert!(world.groups_of_pod(&selected.uid).is_some_and(|groups| groups.iter().any(|key| key.policy().is_none())));
     assert_eq!(world.address_groups().count(), 3);
     // What is to be told of a policy depends on which pods have it.
-    let told = world.remove_policy(&other.uid);
+    let told = world.learn([Fact::NoPolicy(other.uid)]);
     assert_eq!(world.closed_services(&db.uid).len(), 1);
     for changes in [no_more, again, told] {
         assert!(changes.policies.contains(&db.uid));
