@@ -121,6 +121,17 @@ impl Ports {
     }
 }
 
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all ports"),
+            Self::Protocol(protocol) => write!(f, "{protocol}"),
+            Self::Range { protocol, first, last } if first == last => write!(f, "{protocol} {first}"),
+            Self::Range { protocol, first, last } => write!(f, "{protocol} {first}-{last}"),
+        }
+    }
+}
+
 /// To which numbers a pod's own named ports lead: what makes two pods that one policy selects need two groups. Only names that the policy's
 /// ingress rules have are in it, and only those that the pod has.
 pub type Resolution = BTreeMap<PortName, BTreeSet<u16>>;

@@ -176,6 +176,25 @@ impl fmt::Display for AddressGroupKey {
     }
 }
 
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (direction, preposition) = match self.direction {
+            Direction::Ingress => ("ingress", "from"),
+            Direction::Egress => ("egress", "to"),
+        };
+        let family = match self.family {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        };
+        write!(f, "{direction} {family} {} {preposition} ", self.ports)?;
+        match &self.remote {
+            Remote::Any => f.write_str("any"),
+            Remote::Prefix(net) => write!(f, "{net}"),
+            Remote::Group(key) => write!(f, "{key}"),
+        }
+    }
+}
+
 impl fmt::Display for Vip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}/{}", self.address, self.port, self.protocol)

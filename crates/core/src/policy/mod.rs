@@ -31,7 +31,7 @@ pub mod world;
 pub use facts::{Abilities, Settings};
 pub use groups::{AddressGroupKey, Direction, GroupKey, Remote, Rule};
 pub use observed::{Desired, Observed};
-pub use plan::plan;
+pub use plan::{meanwhile, plan};
 pub use problem::Problem;
 pub use read::read;
 pub use step::Step;

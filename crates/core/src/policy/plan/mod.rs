@@ -21,7 +21,7 @@ mod tests;
 
 use super::{
     groups::{AddressGroupKey, GroupKey, Rule},
-    observed::{Desired, Observed},
+    observed::{Desired, Observed, ObservedRule},
     step::Step,
 };
 use ipnet::IpNet;
@@ -65,6 +65,32 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Step> {
     steps.extend(last.iter().map(|old| Step::DeleteRule { key: old.key.clone(), id: old.id.clone() }));
     delete_groups(difference, &mut steps);
     steps
+}
+
+/// The groups that a port must have while the plan is carried out, from those that it has and those that it is to have after it: it loses first
+/// what it is to lose and what gets something new, or it would have new rules of a group that it is to have no more. Mostly these are the
+/// groups that it has, and nothing needs to be done before the plan.
+#[must_use]
+pub fn meanwhile(
+    desired: &Desired,
+    observed: &Observed,
+    has: &BTreeSet<GroupKey>,
+    wants: &BTreeSet<GroupKey>,
+) -> BTreeSet<GroupKey> {
+    has.iter().filter(|key| wants.contains(key) || !gains(desired, observed, key)).cloned().collect()
+}
+
+/// Whether a group gets rules, or address groups that its rules name get members.
+fn gains(desired: &Desired, observed: &Observed, key: &GroupKey) -> bool {
+    let wanted = || desired.groups.get(key).into_iter().flatten().flatten();
+    let rules =
+        || observed.groups.get(key).into_iter().flat_map(|has| has.rules.values().filter_map(ObservedRule::rule));
+    let grows = |key: &AddressGroupKey| {
+        let members = desired.address_groups.get(key).into_iter().flatten().flatten();
+        let has = observed.address_groups.get(key).map(|has| &has.members);
+        members.into_iter().any(|member| has.is_none_or(|has| !has.contains(member)))
+    };
+    wanted().any(|rule| !rules().any(|has| has == rule)) || rules().filter_map(Rule::address_group).any(grows)
 }
 
 fn create_groups(difference: &Difference, steps: &mut Vec<Step>) {

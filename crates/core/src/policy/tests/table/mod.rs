@@ -1,6 +1,6 @@
 //! The API's text, sentence by sentence, and what the original got wrong. Each case says what is allowed, not how.
 
-mod build;
+pub mod build;
 mod groups;
 mod invalid;
 mod services;
