@@ -3,6 +3,7 @@
 pub mod build;
 mod groups;
 mod invalid;
+mod ports;
 mod services;
 
 use build::*;
