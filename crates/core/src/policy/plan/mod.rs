@@ -15,17 +15,17 @@
 //! At no moment is anything allowed that neither state allows. What both allow stays allowed, unless an address group loses members and gets
 //! new rules at once (4), or gets members and loses rules at once (5): then something may be closed for the time of one request.
 
-mod parts;
+pub(super) mod parts;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use super::{
     groups::{AddressGroupKey, GroupKey, Rule},
-    observed::{Desired, Observed, ObservedRule},
+    observed::{Desired, Observed},
     step::Step,
 };
 use ipnet::IpNet;
-use parts::{Difference, Members};
+use parts::{Change, Difference, Members};
 use std::collections::BTreeSet;
 
 /// Most addresses in one request, and most rules: enough that few are needed, and few enough for a request's time.
@@ -67,9 +67,11 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Step> {
     steps
 }
 
-/// The groups that a port must have while the plan is carried out, from those that it has and those that it is to have after it: it loses first
-/// what it is to lose and what gets something new, or it would have new rules of a group that it is to have no more. Mostly these are the
-/// groups that it has, and nothing needs to be done before the plan.
+/// The groups that a port must have while the plan is carried out, from those that it has and those that it is to have after it. Mostly these
+/// are the groups that it has, and nothing needs to be done before the plan.
+///
+/// A group that it is to lose and that gets something new is lost first: the port would have new rules that aren't meant for it. Where
+/// a group that it has loses something, those that it gets and that are ready come first: they may have what is lost.
 #[must_use]
 pub fn meanwhile(
     desired: &Desired,
@@ -77,20 +79,17 @@ pub fn meanwhile(
     has: &BTreeSet<GroupKey>,
     wants: &BTreeSet<GroupKey>,
 ) -> BTreeSet<GroupKey> {
-    has.iter().filter(|key| wants.contains(key) || !gains(desired, observed, key)).cloned().collect()
-}
-
-/// Whether a group gets rules, or address groups that its rules name get members.
-fn gains(desired: &Desired, observed: &Observed, key: &GroupKey) -> bool {
-    let wanted = || desired.groups.get(key).into_iter().flatten().flatten();
-    let rules =
-        || observed.groups.get(key).into_iter().flat_map(|has| has.rules.values().filter_map(ObservedRule::rule));
-    let grows = |key: &AddressGroupKey| {
-        let members = desired.address_groups.get(key).into_iter().flatten().flatten();
-        let has = observed.address_groups.get(key).map(|has| &has.members);
-        members.into_iter().any(|member| has.is_none_or(|has| !has.contains(member)))
-    };
-    wanted().any(|rule| !rules().any(|has| has == rule)) || rules().filter_map(Rule::address_group).any(grows)
+    let change = |key: &GroupKey| Change::of(desired, observed, key);
+    if !has
+        .iter()
+        .map(|key| (key, change(key)))
+        .any(|(key, change)| change.loses || (change.gains && !wants.contains(key)))
+    {
+        return has.clone();
+    }
+    let stays = |key: &&GroupKey| wants.contains(*key) || !change(key).gains;
+    let ready = |key: &&GroupKey| observed.groups.contains_key(*key) && change(key) == Change::default();
+    has.iter().filter(stays).chain(wants.difference(has).filter(ready)).cloned().collect()
 }
 
 fn create_groups(difference: &Difference, steps: &mut Vec<Step>) {

@@ -102,3 +102,30 @@ impl Difference {
         }
     }
 }
+
+/// What the plan does to a group, by its rules or by the members of the address groups that they name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Change {
+    pub gains: bool,
+    pub loses: bool,
+}
+
+impl Change {
+    pub fn of(desired: &Desired, observed: &Observed, key: &GroupKey) -> Self {
+        let Some(has) = observed.groups.get(key) else { return Self::default() };
+        let rules = || has.rules.values().filter_map(ObservedRule::rule);
+        let mut change = Self::default();
+        // A group that is to go has its rules as long as a port has it.
+        if let Some(Some(wanted)) = desired.groups.get(key) {
+            change.gains = wanted.iter().any(|rule| !rules().any(|has| has == rule));
+            change.loses = has.rules.values().any(|has| has.rule().is_none_or(|rule| !wanted.contains(rule)));
+        }
+        for key in rules().filter_map(Rule::address_group) {
+            let wanted = desired.address_groups.get(key).into_iter().flatten().next();
+            let (Some(wanted), Some(has)) = (wanted, observed.address_groups.get(key)) else { continue };
+            change.gains |= !wanted.is_subset(&has.members);
+            change.loses |= !has.members.is_subset(wanted);
+        }
+        change
+    }
+}

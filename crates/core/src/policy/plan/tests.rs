@@ -142,7 +142,7 @@ impl Ids {
 }
 
 /// Whether an address group changes in the two ways at once that the plan can't do without closing something for a moment.
-fn crosses(steps: &[Step]) -> bool {
+pub fn crosses(steps: &[Step]) -> bool {
     let named = |rules: &BTreeSet<Rule>, key| rules.iter().any(|rule| rule.address_group() == Some(key));
     steps.iter().enumerate().any(|(at, step)| match step {
         // It lost members, and then got rules.
