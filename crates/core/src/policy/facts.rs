@@ -188,7 +188,7 @@ pub struct Backend {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where cluster IPs are from, and nothing else: the API server's `--service-cluster-ip-range`. Neutron must give no address of it to
-    /// anything but load balancers. Empty: there are no Services.
+    /// anything but load balancers. Empty: there are no Services ([`World::outside_ranges`](super::World::outside_ranges) tells what is missing).
     pub service_ranges: BTreeSet<IpNet>,
     /// The families that pods have addresses of.
     pub families: BTreeSet<Family>,

@@ -115,6 +115,14 @@ impl World {
         services.map(|service| ClosedService { service: service.clone(), vip, allowed, backends }).collect()
     }
 
+    /// The Services' addresses that are in none of the Services' ranges: prefixes may open them whatever is behind them, and pods don't reach
+    /// themselves over them. The configuration is wrong where there are any.
+    #[must_use]
+    pub fn outside_ranges(&self) -> BTreeSet<Vip> {
+        let inside = |vip: &Vip| self.settings.service_ranges.iter().any(|net| net.contains(&vip.address));
+        self.vips.keys().filter(|vip| !inside(vip)).copied().collect()
+    }
+
     /// Who is, or would be, in an address group.
     pub(super) fn worked_out_members(&self, key: &AddressGroupKey) -> BTreeSet<IpNet> {
         match key {

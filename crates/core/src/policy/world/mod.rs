@@ -120,6 +120,7 @@ impl World {
     }
 
     /// Takes in what has come, gone or changed. Together it costs less than one by one: what follows is worked out once.
+    #[must_use]
     pub fn learn(&mut self, facts: impl IntoIterator<Item = Fact>) -> Changes {
         let (mut changes, mut dirty) = (Changes::default(), Dirty::default());
         let mut touched = BTreeSet::new();

@@ -41,7 +41,7 @@ fn a_port_leaves_first_what_gets_something_new() {
     let same = rule(&[pods(select(&[("app", "db")]))], &[]);
     let wider = rule(&[], &[port("TCP", 80)]);
     assert_eq!(while_learning(vec![Fact::Policy(elsewhere(&[same]))]), names(&["policy policy1", "policy policy2"]));
-    assert_eq!(while_learning(vec![Fact::Policy(elsewhere(&[wider.clone()]))]), names(&["policy policy2"]));
+    assert_eq!(while_learning(vec![Fact::Policy(elsewhere(std::slice::from_ref(&wider)))]), names(&["policy policy2"]));
     assert_eq!(while_learning(vec![Fact::Policy(ingress(&[wider]))]), names(&["policy policy1", "policy policy2"]));
     let deselected = Fact::Pod(pod(1, "a", &[("app", "other")], &[]));
     let new_peer = Fact::Pod(pod(7, "a", &[("app", "db")], &[]));

@@ -94,3 +94,12 @@ fn a_pod_that_is_relabelled_may_use_other_services() {
         assert!(changes.policies.contains(&db.uid));
     }
 }
+
+/// A Service whose address isn't in the configured ranges is told.
+#[test]
+fn services_outside_the_ranges_are_told() {
+    let services = vec![one_port(1, Tcp, 80, &[(v4(2), 81)])];
+    let cluster = Cluster { services, ..cluster(&[]) };
+    assert!(world(&cluster, settings(true)).outside_ranges().is_empty());
+    assert_eq!(world(&cluster, Settings::default()).outside_ranges().len(), 1);
+}
