@@ -14,6 +14,7 @@ pub mod names;
 pub mod net;
 pub mod node;
 pub mod pod;
+pub mod policy;
 pub mod pool;
 pub mod schema;
 pub mod service;

@@ -1,0 +1,9 @@
+//! Policies against the oracle, and against themselves.
+
+mod carried_out;
+mod example;
+mod incremental;
+mod random;
+mod simulation;
+mod table;
+mod truth;
