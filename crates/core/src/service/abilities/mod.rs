@@ -6,7 +6,7 @@ mod feature;
 pub use feature::Feature;
 
 use super::spec::Algorithm;
-use std::{collections::BTreeSet, fmt};
+use std::fmt;
 
 /// A version of Octavia's API, as `GET /` says: v2.MINOR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,9 +79,6 @@ pub struct Abilities {
     pub provider: Provider,
     /// The newest version of Octavia's API.
     pub api: ApiVersion,
-    /// What it can't do although the table says so, by the configuration, or because it refused it: the release of a provider isn't always that of
-    /// Octavia.
-    pub without: BTreeSet<Feature>,
 }
 
 /// Longest `affinity_timeout` of OVN, in seconds (ovn-nb(5)).
@@ -91,7 +88,7 @@ impl Abilities {
     /// What `provider` can do with an Octavia of this version.
     #[must_use]
     pub const fn new(provider: Provider, api: ApiVersion) -> Self {
-        Self { provider, api, without: BTreeSet::new() }
+        Self { provider, api }
     }
 
     /// The version of Octavia's API since which the provider can do it. None: no version.
@@ -107,7 +104,7 @@ impl Abilities {
     /// Whether the provider can do it.
     #[must_use]
     pub fn has(&self, feature: Feature) -> bool {
-        !self.without.contains(&feature) && self.since(feature).is_some_and(|since| self.api >= since)
+        self.since(feature).is_some_and(|since| self.api >= since)
     }
 
     /// The algorithm of pools that ask for none.
@@ -131,8 +128,7 @@ impl Abilities {
     /// Why something can't be had: the half of a sentence that follows "which".
     #[must_use]
     pub fn why_not(&self, feature: Feature) -> String {
-        let since = self.since(feature).filter(|_| !self.without.contains(&feature));
-        since.map_or_else(
+        self.since(feature).map_or_else(
             || format!("Octavia's provider {} can't do", self.provider),
             |since| {
                 format!(
@@ -147,6 +143,7 @@ impl Abilities {
 #[cfg(test)]
 mod tests {
     use super::{super::spec::Protocol, *};
+    use std::collections::BTreeSet;
 
     fn all() -> Vec<Abilities> {
         let providers = [Provider::Ovn, Provider::Amphora, Provider::Other("f5".into())];
@@ -199,8 +196,6 @@ mod tests {
             old.why_not(Feature::AdditionalVips)
         );
         assert!(old.why_not(Feature::AllowedCidrs).contains("ovn can't do"));
-        let refused = Abilities { without: BTreeSet::from([Feature::SamePort]), ..old };
-        assert!(!refused.has(Feature::SamePort) && refused.why_not(Feature::SamePort).contains("ovn can't do"));
     }
 
     #[test]

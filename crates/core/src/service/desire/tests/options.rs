@@ -95,8 +95,7 @@ fn ovn_says_what_it_cannot_do_and_serves_the_rest() {
 #[test]
 fn an_ovn_without_the_choice_by_client_says_that_there_is_no_affinity() {
     let sticky = LoadBalancerSpec { client_ip_affinity_seconds: Some(10_800), ..spec() };
-    let refused = BTreeSet::from([Feature::Algorithm(Algorithm::SourceIp)]);
-    let desired = desired(&sticky, &[], &Abilities { without: refused, ..ovn() });
+    let desired = desired(&sticky, &[], &Abilities::new(Provider::Ovn, ApiVersion::v2(29)));
     assert_eq!(effects(&desired), [(Feature::Persistence(Protocol::Tcp), Effect::Ignored)]);
     let settings = &first(&desired).pool.settings;
     assert_eq!((settings.algorithm, settings.persistence), (Algorithm::SourceIpPort, None));
