@@ -111,7 +111,14 @@ impl Metrics {
             configuration_wrong: Gauge::default(),
             services: ServiceMetrics::new(registry),
         };
-        let m = new.clone();
+        new.clone().register_work(registry);
+        new.clone().register_pods(registry);
+        new
+    }
+
+    /// Of the work itself.
+    fn register_work(self, registry: &mut Registry) {
+        let m = self;
         registry.register(
             "kuryr_reconciles",
             "Reconciles by kind and result (ok or the class of the error)",
@@ -128,6 +135,20 @@ impl Metrics {
             m.silence,
         );
         registry.register("kuryr_watch_errors", "Failed watch requests", m.watch_errors);
+        registry.register("kuryr_leader", "1 while this controller is the leader, which alone writes", m.leader);
+        let help = "Time from the start, or from the end of the wait for another leader, until everything had been looked at; 0 before";
+        registry.register("kuryr_converged_seconds", help, m.converged);
+        let help = "Writes that were not sent because this controller was not the leader (any more)";
+        registry.register("kuryr_fenced_writes", help, m.fenced);
+        let help = "1 once Neutron has said what the configured subnets and security groups are; 0 while the controller waits for that, or works with what KuryrPools remember";
+        registry.register("kuryr_networks_resolved", help, m.networks_resolved);
+        let help = "1 while OpenStack says that the login or a configured subnet or security group is wrong";
+        registry.register("kuryr_configuration_wrong", help, m.configuration_wrong);
+    }
+
+    /// Of pods and their ports.
+    fn register_pods(self, registry: &mut Registry) {
+        let m = self;
         registry.register("kuryr_pods_waiting", "Pods that wait for their Neutron port", m.pods_waiting);
         let help = "Time from the moment that the controller saw the pod scheduled until its addresses were published";
         registry.register("kuryr_pod_allocation_seconds", help, m.allocation);
@@ -143,16 +164,6 @@ impl Metrics {
         let help = "Ports that pods got: Hit (a free one), Recycled (a free one that another pod had) or Miss (made for the pod)";
         registry.register("kuryr_pool_claims", help, m.claims);
         registry.register("kuryr_pool_ports", "Ports of all pools by state", m.pool_ports);
-        registry.register("kuryr_leader", "1 while this controller is the leader, which alone writes", m.leader);
-        let help = "Time from the start, or from the end of the wait for another leader, until everything had been looked at; 0 before";
-        registry.register("kuryr_converged_seconds", help, m.converged);
-        let help = "Writes that were not sent because this controller was not the leader (any more)";
-        registry.register("kuryr_fenced_writes", help, m.fenced);
-        let help = "1 once Neutron has said what the configured subnets and security groups are; 0 while the controller waits for that, or works with what KuryrPools remember";
-        registry.register("kuryr_networks_resolved", help, m.networks_resolved);
-        let help = "1 while OpenStack says that the login or a configured subnet or security group is wrong";
-        registry.register("kuryr_configuration_wrong", help, m.configuration_wrong);
-        new
     }
 
     /// A reconcile has ended.
