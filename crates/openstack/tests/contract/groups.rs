@@ -13,7 +13,11 @@ use kuryr_openstack::{
 async fn a_group_gets_its_rules_in_bulk_and_goes_with_them() {
     in_world(Plan::default(), |world| async move {
         let neutron = &world.neutron;
-        let new = NewSecurityGroup { name: "g".to_owned(), description: Some(world.name.clone()), project_id: None };
+        let new = NewSecurityGroup {
+            name: "g".to_owned(),
+            description: Some(world.name.clone()),
+            ..NewSecurityGroup::default()
+        };
         let group = neutron.create_security_group(&new).await.unwrap();
         assert_eq!(group.rules.len(), 2, "Neutron's own egress rules");
         for rule in &group.rules {
