@@ -15,12 +15,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod contract {
+    mod address_groups;
     mod atomic;
     mod auth;
     mod backend;
     mod exhausted;
     mod fixture;
     mod floating_ips;
+    mod group_refusals;
     mod groups;
     mod lists;
     mod lookups;
@@ -34,5 +36,6 @@ mod contract {
     mod ports;
     mod raw;
     mod refusals;
+    mod rules;
     mod wire;
 }

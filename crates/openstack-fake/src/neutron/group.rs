@@ -19,7 +19,7 @@ const DEFAULT: &str = "default";
 pub(super) struct SecurityGroup {
     meta: Meta,
     pub rules: BTreeMap<Uuid, Rule>,
-    stateful: bool,
+    pub stateful: bool,
 }
 
 impl SecurityGroup {
@@ -91,12 +91,18 @@ impl Object for SecurityGroup {
         if body.text("name") != Some(DEFAULT) {
             neutron.default_group(request, &meta.project);
         }
+        let rules = i64::try_from(neutron.options.new_group_rules.len()).unwrap_or(i64::MAX);
+        neutron.check_room::<Rule>(&meta.project, rules)?;
         Ok(neutron.insert_group(meta, body.flag("stateful").unwrap_or(true)))
     }
 
     fn update(neutron: &mut Neutron, _: &Request<'_>, id: Uuid, body: Body<'_>) -> Result<(), Failure> {
         check_change(&GROUP, body)?;
+        let in_use = neutron.ports.any_in_group(id);
         let Some(group) = neutron.groups.get_mut(&id) else { return Ok(()) };
+        if in_use && body.flag("stateful").is_some_and(|stateful| stateful != group.stateful) {
+            return Err(Failure::conflict("SecurityGroupInUse", format!("Security Group {id} in use.")));
+        }
         if group.is_default() && body.text("name").is_some_and(|name| name != DEFAULT) {
             let message = "Updating default security group not allowed.";
             return Err(Failure::conflict("SecurityGroupCannotUpdateDefault", message));
@@ -164,11 +170,11 @@ impl Neutron {
         id
     }
 
-    /// Adds a group with the rules that every new group has: everything may go out.
+    /// Adds a group with the rules that every new group has; usually, that everything may go out.
     fn insert_group(&mut self, meta: Meta, stateful: bool) -> Uuid {
         let id = meta.id;
-        let rules = ["IPv4", "IPv6"].map(|family| Rule::everything_out(&meta, family));
-        let rules = rules.map(|rule| (rule.meta().id, rule)).into_iter().collect();
+        let rules = self.options.new_group_rules.iter().filter_map(|template| Rule::of_new_group(&meta, template));
+        let rules = rules.map(|rule| (rule.meta().id, rule)).collect();
         self.groups.insert(id, SecurityGroup { meta, rules, stateful });
         id
     }
@@ -181,6 +187,12 @@ impl Neutron {
             if !groups.contains(&id) {
                 groups.push(id);
             }
+        }
+        let is_stateful = |id: &Uuid| self.groups.get(id).is_some_and(|group| group.stateful);
+        if groups.iter().any(is_stateful) && !groups.iter().all(is_stateful) {
+            let reason = "Cannot apply both stateful and stateless security groups on the same port at the same time";
+            let message = format!("Error {reason} while attempting the operation.");
+            return Err(Failure::conflict("SecurityGroupConflict", message));
         }
         Ok(groups)
     }
