@@ -6,7 +6,8 @@ use kuryr_openstack::{
     Cloud, CloudConfig, Kind, Metrics, Neutron, Settings,
     config::Files,
     neutron::{
-        AddressGroup, Direction, EtherType, NewAddressGroup, NewSecurityGroup, NewSecurityGroupRule, SecurityGroupQuery,
+        AddressGroup, AddressGroupQuery, Direction, EtherType, NewAddressGroup, NewSecurityGroup, NewSecurityGroupRule,
+        SecurityGroupQuery,
     },
 };
 use kuryr_openstack_fake::{Config, Effect, FakeCloud, Fault, Latency, Method, Moment, Next};
@@ -109,6 +110,28 @@ async fn what_is_done_by_hand_is_seen_and_not_noted() {
 }
 
 #[tokio::test]
+async fn of_two_rules_that_are_the_same_one_is_not_in_force_without_the_other() {
+    let (fake, neutron) = start(Config::default()).await;
+    let closed = neutron.create_closed_security_group(&group("g")).await.unwrap().id;
+    let all = NewSecurityGroupRule::allow_all(closed.clone(), Direction::Ingress, EtherType::Ipv4);
+    let first = neutron.create_security_group_rule(&all).await.unwrap();
+    let prefix = NewSecurityGroupRule { remote_ip_prefix: Some("10.0.0.0/8".parse().unwrap()), ..all.clone() };
+    let second = neutron.create_security_group_rule(&prefix).await.unwrap();
+    for rule in [&first, &second] {
+        assert!(fake.double_rule(rule.id.as_str()).is_some());
+        neutron.delete_security_group_rule(&rule.id).await.unwrap();
+    }
+    let view = fake.security_groups().into_iter().find(|view| view.id == closed.as_str()).unwrap();
+    let in_force = |prefix: bool| view.rules.iter().find(|rule| rule.prefix.is_some() == prefix).unwrap().in_force;
+    assert_eq!((view.rules.len(), in_force(false), in_force(true)), (2, false, true));
+    // Only when the other one is gone as well it can be created again.
+    let again = neutron.create_security_group_rule(&all).await.unwrap_err().existing_rule().unwrap();
+    neutron.delete_security_group_rule(&again).await.unwrap();
+    neutron.create_security_group_rule(&all).await.unwrap();
+    assert!(fake.security_groups().iter().flat_map(|group| &group.rules).all(|rule| rule.in_force));
+}
+
+#[tokio::test]
 async fn an_administrator_may_have_changed_the_rules_of_new_groups() {
     let ingress = json!({ "direction": "ingress", "ethertype": "IPv4", "protocol": "tcp", "port_range_min": 22, "port_range_max": 22 });
     let (_fake, neutron) = start(Config { new_group_rules: vec![ingress], ..Config::default() }).await;
@@ -143,4 +166,18 @@ async fn a_large_address_group_is_slow() {
     neutron.add_addresses(&id, &["10.0.0.2/32".parse().unwrap()]).await.unwrap();
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(300), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_cloud_without_address_groups_says_so() {
+    let (_fake, neutron) = start(Config { address_groups: false, ..Config::default() }).await;
+    assert!(!neutron.has_address_groups().await.unwrap());
+    let error = neutron.list_address_groups(&AddressGroupQuery::default()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Malformed, "a path that isn't there is no group that isn't there: {error}");
+    let closed = neutron.create_closed_security_group(&group("g")).await.unwrap();
+    let rule = NewSecurityGroupRule {
+        remote_address_group_id: Some("00000000-0000-4000-8000-000000000000".into()),
+        ..NewSecurityGroupRule::allow_all(closed.id, Direction::Ingress, EtherType::Ipv4)
+    };
+    assert_eq!(neutron.create_security_group_rule(&rule).await.unwrap_err().kind(), Kind::BadRequest);
 }

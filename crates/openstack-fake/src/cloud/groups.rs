@@ -17,6 +17,12 @@ impl FakeCloud {
         lock(&self.cloud.neutron).address_group_views()
     }
 
+    /// Gives the group of a rule the same rule once more, as two creations at the same time do in Neutron; its identifier. `None`: there is
+    /// no such rule.
+    pub fn double_rule(&self, rule: &str) -> Option<String> {
+        lock(&self.cloud.neutron).double_rule(rule).map(|id| id.to_string())
+    }
+
     /// Lets an administrator ask Neutron something by hand, as deleting a rule or adding an address: no fault, hook or latency meets the
     /// request, and no journal notes it. `path` is that below the version, with its query; answers status and body. New objects are of
     /// `project`, the name of an account or any project's identifier.

@@ -8,10 +8,14 @@ use super::{
     list::Query,
     object::{self, Meta, Names, Object},
     rule::Rule,
+    rule_content::What,
 };
 use crate::{keystone::Caller, uuid::Uuid};
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 const DEFAULT: &str = "default";
 
@@ -19,12 +23,38 @@ const DEFAULT: &str = "default";
 pub(super) struct SecurityGroup {
     meta: Meta,
     pub rules: BTreeMap<Uuid, Rule>,
+    /// What OVN lets pass: not always what the rules say.
+    pub passing: HashSet<What>,
     pub stateful: bool,
 }
 
 impl SecurityGroup {
     fn is_default(&self) -> bool {
         &*self.meta.name == DEFAULT
+    }
+
+    /// Adds a rule; OVN lets pass what it allows.
+    pub fn add(&mut self, rule: Rule) {
+        self.passing.insert(rule.what.passing());
+        self.rules.insert(rule.meta().id, rule);
+    }
+
+    /// Takes a rule away. OVN doesn't let pass any more what it allows, also if another rule says the same, unless that has the same
+    /// prefix.
+    pub fn take(&mut self, id: Uuid) {
+        let Some(rule) = self.rules.remove(&id) else { return };
+        let passing = rule.what.passing();
+        let stays = rule.what.prefix.is_some() && self.rules.values().any(|other| other.what.passing() == passing);
+        if !stays {
+            self.passing.remove(&passing);
+        }
+        self.meta.touch();
+    }
+
+    /// Takes all rules away.
+    pub fn close(&mut self) {
+        self.rules.clear();
+        self.passing.clear();
     }
 
     /// Notes that its rules have changed.
@@ -135,6 +165,7 @@ impl Object for SecurityGroup {
         neutron.groups.remove(&id);
         for group in neutron.groups.values_mut() {
             group.rules.retain(|_, rule| rule.what.remote_group != Some(id));
+            group.passing.retain(|what| what.remote_group != Some(id));
         }
     }
 }
@@ -165,7 +196,7 @@ impl Neutron {
         let id = self.insert_group(Meta::new(&request, Body(&body)), true);
         if let Some(group) = self.groups.get_mut(&id) {
             let rules = ["IPv4", "IPv6"].map(|family| Rule::of_default_group(&group.meta, family));
-            group.rules.extend(rules.map(|rule| (rule.meta().id, rule)));
+            rules.into_iter().for_each(|rule| group.add(rule));
         }
         id
     }
@@ -174,8 +205,10 @@ impl Neutron {
     fn insert_group(&mut self, meta: Meta, stateful: bool) -> Uuid {
         let id = meta.id;
         let rules = self.options.new_group_rules.iter().filter_map(|template| Rule::of_new_group(&meta, template));
-        let rules = rules.map(|rule| (rule.meta().id, rule)).collect();
-        self.groups.insert(id, SecurityGroup { meta, rules, stateful });
+        let rules: Vec<Rule> = rules.collect();
+        let mut group = SecurityGroup { meta, rules: BTreeMap::new(), passing: HashSet::new(), stateful };
+        rules.into_iter().for_each(|rule| group.add(rule));
+        self.groups.insert(id, group);
         id
     }
 

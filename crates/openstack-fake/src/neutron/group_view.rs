@@ -42,6 +42,8 @@ pub struct RuleView {
     pub remote_group: Option<String>,
     /// Peers by address group.
     pub address_group: Option<String>,
+    /// Whether OVN lets pass what the rule allows. It doesn't where the same rule was there twice and one was deleted.
+    pub in_force: bool,
 }
 
 /// An address group as Neutron has it.
@@ -78,13 +80,13 @@ impl SecurityGroup {
             description: meta.description.to_string(),
             project_id: meta.project.to_string(),
             stateful: self.stateful,
-            rules: self.rules.values().map(Rule::view).collect(),
+            rules: self.rules.values().map(|rule| rule.view(self)).collect(),
         }
     }
 }
 
 impl Rule {
-    fn view(&self) -> RuleView {
+    fn view(&self, group: &SecurityGroup) -> RuleView {
         let (meta, what) = (self.meta(), &self.what);
         let port = |port: Option<i64>| port.and_then(|port| u16::try_from(port).ok());
         RuleView {
@@ -97,6 +99,7 @@ impl Rule {
             prefix: what.prefix,
             remote_group: what.remote_group.map(|id| id.to_string()),
             address_group: what.address_group.map(|id| id.to_string()),
+            in_force: group.passing.contains(&what.passing()),
         }
     }
 }

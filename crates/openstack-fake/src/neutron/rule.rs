@@ -34,6 +34,20 @@ impl Rule {
     }
 }
 
+impl Neutron {
+    /// Gives the group of a rule the same rule once more.
+    pub fn double_rule(&mut self, id: &str) -> Option<Uuid> {
+        let id: Uuid = id.parse().ok()?;
+        let group = self.groups.values_mut().find(|group| group.rules.contains_key(&id))?;
+        let rule = group.rules.get(&id)?;
+        let double = Rule { meta: rule.meta.of_same_project(), what: rule.what.clone() };
+        let id = double.meta.id;
+        group.add(double);
+        group.touch();
+        Some(id)
+    }
+}
+
 impl Object for Rule {
     const NAMES: Names = Names {
         one: "security_group_rule",
@@ -132,7 +146,7 @@ impl Object for Rule {
         }
         let rule = Self { meta: Meta::new(request, body), what };
         let id = rule.meta.id;
-        group.rules.insert(id, rule);
+        group.add(rule);
         group.touch();
         Ok(id)
     }
@@ -149,8 +163,7 @@ impl Object for Rule {
 
     fn remove(neutron: &mut Neutron, id: Uuid) {
         if let Some(group) = neutron.groups.values_mut().find(|group| group.rules.contains_key(&id)) {
-            group.rules.remove(&id);
-            group.touch();
+            group.take(id);
         }
     }
 }

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 
 /// What a rule allows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct What {
     pub group: Uuid,
     pub ingress: bool,
@@ -141,6 +141,14 @@ impl What {
         let (protocol, prefix) = (self.protocol.clone().map(name), self.prefix);
         let everything = prefix.is_some_and(|prefix| prefix.prefix_len() == 0 && prefix.addr().is_unspecified());
         Self { protocol, prefix: prefix.filter(|_| !everything), ..self.clone() }
+    }
+}
+
+impl What {
+    /// What OVN compares: as Neutron, and without host bits.
+    pub fn passing(&self) -> Self {
+        let what = self.comparable();
+        Self { prefix: what.prefix.map(|prefix| prefix.trunc()), ..what }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Security groups.
 
 use super::{
-    Neutron, ProjectId, Resource, SecurityGroupId, SecurityGroupRule,
+    Neutron, ProjectId, Resource, RuleKey, SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId,
     value::{Filters, null_as_default},
 };
 use crate::{Error, Found};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 const SECURITY_GROUPS: Resource = Resource { path: "security-groups", one: "security_group", many: "security_groups" };
 
@@ -104,14 +105,25 @@ impl Neutron {
         Ok(SecurityGroup { rules: Vec::new(), ..group })
     }
 
-    /// Deletes all rules that `group` shows, side by side. Rules that are gone already are no failure.
+    /// Deletes all rules that `group` shows. Rules that are gone already are no failure.
+    ///
+    /// Rules are deleted side by side, but those that allow the same one after the other: of two that are deleted at a time each leaves what
+    /// they allow to the other, and OVN lets it pass for ever (docs/neutron-groups.md).
     ///
     /// # Errors
     /// The first failure; other rules may be deleted all the same.
     pub async fn close_security_group(&self, group: &SecurityGroup) -> Result<(), Error> {
-        let deleted = group.rules.iter().map(|rule| self.delete_security_group_rule(&rule.id));
-        let deleted = futures::future::join_all(deleted).await;
-        deleted.into_iter().try_for_each(|deleted| deleted.found().map(drop))
+        let mut by_key: BTreeMap<RuleKey, Vec<&SecurityGroupRuleId>> = BTreeMap::new();
+        for rule in &group.rules {
+            by_key.entry(rule.key()).or_default().push(&rule.id);
+        }
+        let deleted = by_key.into_values().map(async |same| {
+            for id in same {
+                self.delete_security_group_rule(id).await.found()?;
+            }
+            Ok(())
+        });
+        futures::future::join_all(deleted).await.into_iter().collect()
     }
 
     /// Reads a security group with its rules.

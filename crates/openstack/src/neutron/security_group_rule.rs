@@ -133,7 +133,8 @@ pub struct SecurityGroupRuleQuery {
 }
 
 impl Neutron {
-    /// Creates a rule. Not repeated when the outcome is unknown: a second creation of the same rule is a conflict, which is as good.
+    /// Creates a rule. Not repeated when the outcome is unknown: look for it first. Neutron refuses a rule that the group has, but not one that
+    /// is being created at the same time: then the group has it twice.
     ///
     /// # Errors
     /// `Conflict` (`SecurityGroupRuleExists`) when the group has the same rule already ([`Error::existing_rule`] says which),
@@ -174,7 +175,8 @@ impl Neutron {
         self.api.list(RULES, parameters).await
     }
 
-    /// Deletes a rule.
+    /// Deletes a rule. Where the group has the same rule twice, delete both, one after the other, and create it again if it is wanted: with
+    /// the first one OVN forgets what both allow, though Neutron shows the other.
     ///
     /// # Errors
     /// `NotFound` when there was no such rule.

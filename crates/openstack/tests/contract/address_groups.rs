@@ -1,9 +1,6 @@
 //! Address groups: sets of prefixes that rules refer to.
 
-use super::{
-    backend::connect,
-    fixture::{Plan, World, in_world},
-};
+use super::fixture::{Plan, World, in_world};
 use futures::future::join_all;
 use ipnet::IpNet;
 use kuryr_core::error::Class;
@@ -201,20 +198,4 @@ async fn a_rule_needs_an_address_group_that_is_there() {
         }
     })
     .await;
-}
-
-#[cfg(not(feature = "lab"))]
-#[tokio::test]
-async fn a_cloud_without_address_groups_says_so() {
-    use kuryr_openstack::config::{CloudConfig, Files};
-    let config = kuryr_openstack_fake::Config { address_groups: false, ..kuryr_openstack_fake::Config::default() };
-    let fake = kuryr_openstack_fake::FakeCloud::start(config).await.unwrap();
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), fake.clouds_yaml()).unwrap();
-    let files = Files { clouds: file.path().to_owned(), secure: None };
-    let cloud = connect(CloudConfig::read(&files, Some("kuryr")).unwrap()).await.unwrap();
-    let neutron = cloud.neutron();
-    assert!(!neutron.has_address_groups().await.unwrap());
-    let error = neutron.list_address_groups(&AddressGroupQuery::default()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Malformed, "a path that isn't there is no group that isn't there: {error}");
 }

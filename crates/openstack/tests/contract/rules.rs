@@ -1,6 +1,7 @@
 //! Rules: what Neutron makes of what it is given, and which rules are the same to it.
 
 use super::fixture::{Plan, World, in_world};
+use futures::future::join_all;
 use kuryr_openstack::{
     Kind,
     neutron::{Direction, EtherType, NewSecurityGroupRule, SecurityGroupId, SecurityGroupRule, SecurityGroupRuleQuery},
@@ -193,6 +194,25 @@ async fn a_rule_is_found_by_its_description_and_deleted_once() {
         assert_eq!(after.rules.len(), 2);
         let gone = neutron.delete_security_group_rule(&found.id).await.unwrap_err();
         assert_eq!((gone.kind(), gone.neutron_type()), (Kind::NotFound, Some("SecurityGroupRuleNotFound")));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_same_rule_at_the_same_time_may_be_there_twice_and_goes_as_one() {
+    in_world(Plan::default(), |world| async move {
+        let neutron = &world.neutron;
+        let group = world.closed_group("g").await;
+        let new = rule(&group, false, None, ANY, Some("10.0.0.0/8"));
+        let outcomes = join_all((0..4).map(|_| neutron.create_security_group_rule(&new))).await;
+        let made = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        let refused = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+        assert!(refused.clone().all(|error| error.existing_rule().is_some()), "{outcomes:?}");
+        let read = neutron.get_security_group(&group).await.unwrap();
+        assert!(made >= 1 && read.rules.len() == made, "{outcomes:?}");
+        assert!(read.rules.iter().all(|rule| rule.key() == new.key()));
+        neutron.close_security_group(&read).await.unwrap();
+        assert_eq!(neutron.get_security_group(&group).await.unwrap().rules, []);
     })
     .await;
 }
