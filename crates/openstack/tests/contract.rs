@@ -9,9 +9,9 @@
 //!
 //! The cloud must be an administrator's that logs in with a password (users, quotas). All tests but those of `auth` and
 //! `exhausted` also run with the credentials that Kuryr itself has: `KURYR_CONTRACT_CLOUD=kuryr-appcred ... -- atomic::
-//! address_groups:: group_refusals:: groups:: lists:: lookups:: ports:: refusals:: rules:: wire:: octavia_ floating_ips::`.
-//! `KURYR_CONTRACT_HOST` names a host that ports are bound to (default `node1`). Every test
-//! makes its own objects under a name of its own and deletes them, also when it fails.
+//! groups:: lists:: lookups:: ports:: refusals:: rules:: wire:: octavia_ floating_ips::` (a part of a name is enough).
+//! `KURYR_CONTRACT_HOST` names a host that ports are bound to (default `node1`). Every test makes its own objects under a name of
+//! its own and deletes them, also when it fails.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
