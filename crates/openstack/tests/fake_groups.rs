@@ -6,8 +6,8 @@ use kuryr_openstack::{
     Cloud, CloudConfig, Kind, Metrics, Neutron, Settings,
     config::Files,
     neutron::{
-        AddressGroup, AddressGroupQuery, Direction, EtherType, NewAddressGroup, NewSecurityGroup, NewSecurityGroupRule,
-        SecurityGroupQuery,
+        AddressGroup, AddressGroupQuery, AddressGroupUpdate, Direction, EtherType, NewAddressGroup, NewSecurityGroup,
+        NewSecurityGroupRule, SecurityGroupQuery,
     },
 };
 use kuryr_openstack_fake::{Config, Effect, FakeCloud, Fault, Latency, Method, Moment, Next};
@@ -16,6 +16,10 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 async fn start(config: Config) -> (FakeCloud, Neutron) {
+    start_with(config, &mut Registry::default()).await
+}
+
+async fn start_with(config: Config, registry: &mut Registry) -> (FakeCloud, Neutron) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let fake = FakeCloud::start(config).await.unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -28,7 +32,7 @@ async fn start(config: Config) -> (FakeCloud, Neutron) {
         ..Settings::default()
     };
     let config = CloudConfig::read(&files, Some("kuryr")).unwrap();
-    let cloud = Cloud::connect(config, settings, Metrics::register(&mut Registry::default())).await.unwrap();
+    let cloud = Cloud::connect(config, settings, Metrics::register(registry)).await.unwrap();
     fake.clear_journal();
     (fake, cloud.neutron())
 }
@@ -180,4 +184,37 @@ async fn a_cloud_without_address_groups_says_so() {
         ..NewSecurityGroupRule::allow_all(closed.id, Direction::Ingress, EtherType::Ipv4)
     };
     assert_eq!(neutron.create_security_group_rule(&rule).await.unwrap_err().kind(), Kind::BadRequest);
+}
+
+#[tokio::test]
+async fn a_large_address_group_is_not_taken_for_a_busy_service() {
+    let mut registry = Registry::default();
+    let (fake, neutron) = start_with(Config::default(), &mut registry).await;
+    let limit = || {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let line = text.lines().find(|line| line.starts_with("openstack_requests_limit{service=\"network\"")).unwrap();
+        line.rsplit_once(' ').unwrap().1.parse::<u32>().unwrap()
+    };
+    let id = address_group(&neutron).await.id;
+    let address = ["10.0.0.2/32".parse().unwrap()];
+    let rename = AddressGroupUpdate { name: Some("b".to_owned()), ..AddressGroupUpdate::default() };
+    let twice = async || {
+        neutron.add_addresses(&id, &address).await.unwrap();
+        neutron.remove_addresses(&id, &address).await.unwrap();
+    };
+    for _ in 0..5 {
+        twice().await;
+        neutron.update_address_group(&id, &rename).await.unwrap();
+    }
+    let before = limit();
+    fake.inject(&Fault::new(Effect::Slow(Duration::from_millis(60))).method(Method::PUT));
+    for _ in 0..5 {
+        twice().await;
+    }
+    assert_eq!(limit(), before);
+    for _ in 0..10 {
+        neutron.update_address_group(&id, &rename).await.unwrap();
+    }
+    assert!(limit() < before, "what always takes as long tells that the service is busy");
 }

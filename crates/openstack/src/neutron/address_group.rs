@@ -94,7 +94,7 @@ impl Neutron {
     /// Most notable kinds: `BadRequest` (a prefix twice, too many addresses), `Malformed` (the cloud has no address groups).
     pub async fn create_address_group(&self, new: &NewAddressGroup) -> Result<AddressGroup, Error> {
         let endpoint = self.api.endpoint(ADDRESS_GROUPS, Method::POST, &[ADDRESS_GROUPS.path]);
-        let endpoint = endpoint.items(items(new.addresses.len())).body(ADDRESS_GROUPS.one, new);
+        let endpoint = endpoint.items(items(new.addresses.len())).of_any_size().body(ADDRESS_GROUPS.one, new);
         self.api.cloud.run(&endpoint.answer_in(ADDRESS_GROUPS.one)).await
     }
 
@@ -162,7 +162,7 @@ impl Neutron {
         addresses: &[IpNet],
     ) -> Result<AddressGroup, Error> {
         let endpoint = self.api.endpoint(ADDRESS_GROUPS, Method::PUT, &[ADDRESS_GROUPS.path, id.as_str(), action]);
-        let endpoint = endpoint.items(items(addresses.len())).body("addresses", &addresses);
+        let endpoint = endpoint.items(items(addresses.len())).of_any_size().body("addresses", &addresses);
         self.api.cloud.run(&endpoint.answer_in(ADDRESS_GROUPS.one)).await
     }
 
@@ -171,7 +171,8 @@ impl Neutron {
     /// # Errors
     /// `Conflict` (`AddressGroupInUse`) while rules refer to it, `NotFound` when there was no such group at the first attempt.
     pub async fn delete_address_group(&self, id: &AddressGroupId) -> Result<(), Error> {
-        self.api.delete(ADDRESS_GROUPS, id.as_str()).await
+        let endpoint = self.api.endpoint(ADDRESS_GROUPS, Method::DELETE, &[ADDRESS_GROUPS.path, id.as_str()]);
+        self.api.cloud.run(&endpoint.of_any_size()).await
     }
 }
 

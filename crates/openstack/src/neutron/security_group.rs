@@ -5,6 +5,7 @@ use super::{
     value::{Filters, null_as_default},
 };
 use crate::{Error, Found};
+use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -166,6 +167,7 @@ impl Neutron {
     /// # Errors
     /// `Conflict` (`SecurityGroupInUse`) while ports or rules refer to it, `NotFound` when there was no such group.
     pub async fn delete_security_group(&self, id: &SecurityGroupId) -> Result<(), Error> {
-        self.api.delete(SECURITY_GROUPS, id.as_str()).await
+        let endpoint = self.api.endpoint(SECURITY_GROUPS, Method::DELETE, &[SECURITY_GROUPS.path, id.as_str()]);
+        self.api.cloud.run(&endpoint.of_any_size()).await
     }
 }

@@ -75,6 +75,15 @@ async fn rules_that_can_not_be_are_refused() {
             let bulk = raw.post("security-group-rules", json!({ "security_group_rules": [rule] })).await;
             is(&bulk, status, kind, part);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rule_is_read_in_several_spellings_and_never_changed() {
+    in_world(Plan::default(), |world| async move {
+        let raw = world.raw().await;
+        let group = world.closed_group("g").await.to_string();
         // An address without a length is one, and capitals in the family don't matter.
         let rule = json!({ "security_group_id": group, "direction": "ingress", "ethertype": "ipv4", "remote_ip_prefix": "10.0.0.1" });
         let made = raw.post("security-group-rules", json!({ "security_group_rule": rule })).await;
