@@ -130,8 +130,18 @@ impl Layer {
 const RUNNER: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER";
 
 /// The contract tests that pass with the rights that Kuryr itself has.
-const KURYRS_RIGHTS: [&str; 9] =
-    ["atomic::", "floating_ips::", "groups::", "lists::", "lookups::", "octavia_", "ports::", "refusals::", "wire::"];
+const KURYRS_RIGHTS: [&str; 10] = [
+    "atomic::",
+    "floating_ips::",
+    "groups::",
+    "lists::",
+    "lookups::",
+    "octavia_",
+    "ports::",
+    "refusals::",
+    "rules::",
+    "wire::",
+];
 
 /// The OpenStack client on the lab's services: as administrator, and with the rights that Kuryr itself has.
 fn contract(tally: &mut Tally, args: &Args) {

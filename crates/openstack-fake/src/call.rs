@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What paths end with that is about the same object.
-const ASPECTS: [&str; 6] = ["details.json", "default", "status", "statuses", "stats", "failover"];
+const ASPECTS: [&str; 8] =
+    ["details.json", "default", "status", "statuses", "stats", "failover", "add_addresses", "remove_addresses"];
 
 /// A request as faults, hooks and the journal see it.
 #[derive(Debug, Clone)]
@@ -124,6 +125,7 @@ mod tests {
             ("ports/p", "ports"),
             ("ports/p/tags", "tags"),
             ("quotas/q/details.json", "quotas"),
+            ("address-groups/a/add_addresses", "address-groups"),
             ("lbaas/loadbalancers/l", "loadbalancers"),
             ("lbaas/loadbalancers/l/status", "loadbalancers"),
             ("lbaas/pools/p/members/m", "members"),

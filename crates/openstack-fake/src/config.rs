@@ -2,6 +2,7 @@
 
 use crate::{Latency, Provider, Settle};
 use ipnet::IpNet;
+use serde_json::{Value, json};
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 /// What the fake cloud is like when it starts. The default is what most tests want: no latency, no quotas, any host
@@ -25,6 +26,11 @@ pub struct Config {
     /// Whether `tags` are taken in the creating request (ML2's driver `tag_ports_during_bulk_creation`); otherwise they
     /// are ignored without a word.
     pub tag_ports: bool,
+    /// Whether there are address groups, and rules that refer to them.
+    pub address_groups: bool,
+    /// The rules that every new security group gets beside those of the groups `default`, as attributes of a rule without its group: what
+    /// an administrator can change in newer Neutrons (`default-security-group-rules`).
+    pub new_group_rules: Vec<Value>,
     /// Most objects in a page (`pagination_max_limit`). `None`: as many as asked for.
     pub most_per_page: Option<usize>,
     /// Whether the journal keeps the bodies of requests. Without them a run of hours stays small.
@@ -115,6 +121,10 @@ impl Default for Config {
             default_quota: -1,
             hosts: None,
             tag_ports: false,
+            address_groups: true,
+            new_group_rules: ["IPv4", "IPv6"]
+                .map(|family| json!({ "direction": "egress", "ethertype": family }))
+                .into(),
             most_per_page: None,
             journal_bodies: true,
             networks: vec![SeedNetwork::pods()],

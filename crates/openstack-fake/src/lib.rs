@@ -66,7 +66,7 @@ pub use hook::{Event, Hook, Moment, Next};
 pub use hyper::Method;
 pub use journal::Entry;
 pub use latency::Latency;
-pub use neutron::PortView;
+pub use neutron::{AddressGroupView, PortView, RuleView, SecurityGroupView};
 pub use octavia::{
     HealthMonitorView, ListenerView, LoadBalancerView, MemberView, Operating, PoolView, Provider, ProvisioningStatus,
     Settle, VipView,

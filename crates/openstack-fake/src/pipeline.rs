@@ -73,7 +73,8 @@ impl Cloud {
             Some(Effect::Slow(delay)) => tokio::time::sleep(*delay).await,
             _ => {}
         }
-        self.servers[call.service as usize].work(call).await;
+        let members = lock(&self.neutron).members(call);
+        self.servers[call.service as usize].work(call, members).await;
         if self.hooks.call(Moment::BeforeCommit, call).await == Next::Close {
             return Fate::Closed;
         }

@@ -179,6 +179,8 @@ fn kind(status: StatusCode, neutron_type: Option<&str>, known: bool) -> Kind {
         Some("IpAddressGenerationFailure" | "IpAddressGenerationFailureAllSubnets" | "ExternalIpAddressExhausted") => {
             return Kind::AddressesExhausted;
         }
+        // 400 and 404: the address group isn't what the change was made for. The group itself is there.
+        Some("AddressesAlreadyExist" | "AddressesNotFound") => return Kind::Conflict,
         // Not an object but the whole path is unknown: a missing extension, or a wrong endpoint.
         Some("HTTPNotFound") => return Kind::Malformed,
         _ => {}
@@ -248,6 +250,9 @@ mod tests {
             (400, "ExternalIpAddressExhausted", Kind::AddressesExhausted),
             (409, "IpAddressInUse", Kind::Conflict),
             (404, "PortNotFound", Kind::NotFound),
+            (400, "AddressesAlreadyExist", Kind::Conflict),
+            (404, "AddressesNotFound", Kind::Conflict),
+            (404, "AddressGroupNotFound", Kind::NotFound),
             (404, "HTTPNotFound", Kind::Malformed),
             (412, "RevisionNumberConstraintFailed", Kind::Conflict),
             (400, "HTTPBadRequest", Kind::BadRequest),

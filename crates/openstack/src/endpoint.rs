@@ -65,6 +65,8 @@ pub(crate) struct Call {
     pub repeat: Repeat,
     /// Objects that the request changes: what its timeout depends on.
     pub items: usize,
+    /// Whether a write's time says how busy the service is: it doesn't where it depends on how large the object is.
+    pub paced: bool,
     /// Whose turn it is first where requests wait.
     pub priority: Priority,
     /// Whether the path is below the service's root. Only the list of its versions isn't.
@@ -93,6 +95,7 @@ impl<A> Endpoint<A> {
             key: None,
             repeat,
             items: 1,
+            paced: true,
             priority: Priority::default(),
             versioned: true,
             with_token: true,
@@ -147,6 +150,12 @@ impl<A> Endpoint<A> {
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
         self.call.priority = priority;
+        self
+    }
+
+    /// The request takes longer the larger the object is, which says nothing about how busy the service is.
+    pub(crate) fn of_any_size(mut self) -> Self {
+        self.call.paced = false;
         self
     }
 

@@ -84,7 +84,8 @@ impl Cloud {
         let begun = Instant::now();
         let sent = self.send(call, url, token.as_ref(), limit).instrument(span).await;
         if let Some(turn) = turn {
-            let class = (call.method != Method::GET).then(|| (call.method.clone(), call.resource, call.items > 1));
+            let paced = call.method != Method::GET && call.paced;
+            let class = paced.then(|| (call.method.clone(), call.resource, call.items > 1));
             turn.ended(class, call.items, begun.elapsed(), sent.as_ref().err());
         }
         sent.map_err(|error| Failed::Sent { error, token: generation })

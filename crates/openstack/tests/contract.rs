@@ -9,18 +9,21 @@
 //!
 //! The cloud must be an administrator's that logs in with a password (users, quotas). All tests but those of `auth` and
 //! `exhausted` also run with the credentials that Kuryr itself has: `KURYR_CONTRACT_CLOUD=kuryr-appcred ... -- atomic::
-//! groups:: lists:: lookups:: ports:: refusals:: wire:: octavia_ floating_ips::`. `KURYR_CONTRACT_HOST` names a host that ports are bound to (default `node1`). Every test
-//! makes its own objects under a name of its own and deletes them, also when it fails.
+//! groups:: lists:: lookups:: ports:: refusals:: rules:: wire:: octavia_ floating_ips::` (a part of a name is enough).
+//! `KURYR_CONTRACT_HOST` names a host that ports are bound to (default `node1`). Every test makes its own objects under a name of
+//! its own and deletes them, also when it fails.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod contract {
+    mod address_groups;
     mod atomic;
     mod auth;
     mod backend;
     mod exhausted;
     mod fixture;
     mod floating_ips;
+    mod group_refusals;
     mod groups;
     mod lists;
     mod lookups;
@@ -34,5 +37,6 @@ mod contract {
     mod ports;
     mod raw;
     mod refusals;
+    mod rules;
     mod wire;
 }

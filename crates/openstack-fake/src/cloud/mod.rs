@@ -1,5 +1,6 @@
 //! The handle on a fake cloud.
 
+mod groups;
 mod load_balancers;
 mod ports;
 

@@ -42,6 +42,15 @@ enum Operation {
     },
     UpdatePort,
     DeletePort,
+    /// Creation of so many rules.
+    CreateRules {
+        items: usize,
+    },
+    /// So many addresses that an address group with so many members gets or loses.
+    ChangeAddresses {
+        items: usize,
+        members: usize,
+    },
     /// Creation of a load balancer: Octavia lets Neutron make a port in it.
     CreateLoadBalancer,
     /// Any other change, by object.
@@ -52,7 +61,8 @@ enum Operation {
 }
 
 impl Operation {
-    fn of(call: &Call) -> Self {
+    /// `members`: how many addresses the address group has that the request is about.
+    fn of(call: &Call, members: usize) -> Self {
         let (items, resource) = (call.items(), call.resource());
         match (call.service, &call.method) {
             (Service::Identity, _) => Self::Login,
@@ -63,6 +73,10 @@ impl Operation {
             (_, &Method::POST) if resource == "ports" => Self::CreatePorts { items, bound: binds(call) },
             (_, &Method::PUT) if resource == "ports" => Self::UpdatePort,
             (_, &Method::DELETE) if resource == "ports" => Self::DeletePort,
+            (_, &Method::POST) if resource == "security-group-rules" => Self::CreateRules { items },
+            (_, &Method::POST | &Method::PUT) if resource == "address-groups" => {
+                Self::ChangeAddresses { items: addresses(call), members }
+            }
             _ => Self::Write { items },
         }
     }
@@ -72,6 +86,13 @@ fn binds(call: &Call) -> bool {
     let Some(body) = call.body.as_deref() else { return false };
     let ports = body.get("ports").and_then(|ports| ports.get(0)).or_else(|| body.get("port"));
     ports.is_some_and(|port| port.get("binding:host_id").is_some())
+}
+
+/// How many addresses a request about an address group names.
+fn addresses(call: &Call) -> usize {
+    let Some(body) = call.body.as_deref() else { return 0 };
+    let list = body.get("addresses").or_else(|| body.get("address_group")?.get("addresses"));
+    list.and_then(serde_json::Value::as_array).map_or(0, Vec::len)
 }
 
 /// One service's worker threads and the processors that they share.
@@ -94,14 +115,15 @@ impl Server {
         *self.factor.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = latency.factor();
     }
 
-    /// Waits as long as the request takes: for a thread, then for its share of the processors.
-    pub async fn work(&self, call: &Call) {
+    /// Waits as long as the request takes: for a thread, then for its share of the processors. `members` are the addresses of the
+    /// address group that it is about.
+    pub async fn work(&self, call: &Call, members: usize) {
         let factor = *self.factor.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if factor <= 0.0 {
             return;
         }
         let Ok(_thread) = self.threads.acquire().await else { return };
-        let need = lab::sample(Operation::of(call), fastrand::f64());
+        let need = lab::sample(Operation::of(call, members), fastrand::f64());
         self.processor.use_for(Duration::from_secs_f64(need.seconds * factor), need.processors).await;
     }
 }

@@ -36,6 +36,8 @@ pub(super) enum Kind {
     /// An IP address, or none.
     Address,
     FixedIps,
+    /// Prefixes with their length, each once.
+    Prefixes,
     List,
     OneOf(&'static [&'static str]),
 }
@@ -122,6 +124,7 @@ impl Kind {
                 | Self::List
                 | Self::Uuids
                 | Self::FixedIps
+                | Self::Prefixes
                 | Self::Mac
                 | Self::Address
                 | Self::OneOf(_),
@@ -137,8 +140,11 @@ impl Kind {
             (Self::Uuid | Self::UuidOrNull, value) => uuid(value),
             (Self::Uuids, Value::Array(list)) => list.iter().try_for_each(uuid),
             (Self::FixedIps, Value::Array(list)) => list.iter().try_for_each(fixed_ip),
+            (Self::Prefixes, Value::Array(list)) => prefixes(list),
             (Self::List, Value::Array(_)) => Ok(()),
-            (Self::Uuids | Self::FixedIps | Self::List, other) => Err(format!("'{}' is not a list.", plain(other))),
+            (Self::Uuids | Self::FixedIps | Self::Prefixes | Self::List, other) => {
+                Err(format!("'{}' is not a list.", plain(other)))
+            }
             (Self::Mac, value) => match value.as_str().map(parse_mac) {
                 Some(Some(_)) => Ok(()),
                 _ => Err(format!("'{}' is not a valid MAC address.", plain(value))),
@@ -169,6 +175,22 @@ fn fixed_ip(value: &Value) -> Result<(), String> {
         parsed.ok_or_else(|| format!("'{}' is not a valid IP address.", plain(address)))?;
     }
     wanted.get("subnet_id").map_or(Ok(()), uuid)
+}
+
+fn prefixes(list: &[Value]) -> Result<(), String> {
+    let twice: Vec<String> = list
+        .iter()
+        .enumerate()
+        .filter(|(place, item)| list[..*place].contains(item))
+        .map(|(_, item)| plain(item))
+        .collect();
+    if !twice.is_empty() {
+        return Err(format!("Duplicate items in the list: '{}'.", twice.join(", ")));
+    }
+    list.iter().try_for_each(|item| {
+        let parsed = item.as_str().and_then(|text| text.parse::<ipnet::IpNet>().ok());
+        parsed.map(drop).ok_or_else(|| format!("'{}' is not a valid IP subnet.", plain(item)))
+    })
 }
 
 /// A MAC address as `fa:16:3e:00:00:01`.

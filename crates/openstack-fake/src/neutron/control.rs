@@ -60,7 +60,7 @@ impl Neutron {
     /// Takes all rules of a security group away.
     pub fn close_group(&mut self, id: &str) {
         if let Some(group) = id.parse().ok().and_then(|id: Uuid| self.groups.get_mut(&id)) {
-            group.rules.clear();
+            group.close();
         }
     }
 }

@@ -3,7 +3,11 @@
 use crate::call::Answer;
 use serde_json::{Value, json};
 
-const ALIASES: [&str; 29] = [
+const ADDRESS_GROUP: &str = "address-group";
+const REMOTE_ADDRESS_GROUP: &str = "security-groups-remote-address-group";
+
+const ALIASES: [&str; 31] = [
+    ADDRESS_GROUP,
     "allowed-address-pairs",
     "binding",
     "binding-extended",
@@ -25,6 +29,7 @@ const ALIASES: [&str; 29] = [
     "router",
     "security-group",
     "security-groups-normalized-cidr",
+    REMOTE_ADDRESS_GROUP,
     "service-type",
     "sorting",
     "standard-attr-description",
@@ -35,8 +40,10 @@ const ALIASES: [&str; 29] = [
     "subnet_allocation",
 ];
 
-pub(super) fn list() -> Answer {
+pub(super) fn list(address_groups: bool) -> Answer {
     let extension = |alias: &str| json!({ "alias": alias, "name": alias, "description": "", "links": [] });
-    let extensions: Vec<Value> = ALIASES.iter().map(|alias| extension(alias)).collect();
+    let aliases =
+        ALIASES.iter().filter(|alias| address_groups || ![ADDRESS_GROUP, REMOTE_ADDRESS_GROUP].contains(*alias));
+    let extensions: Vec<Value> = aliases.map(|alias| extension(alias)).collect();
     Answer::json(200, &json!({ "extensions": extensions }))
 }

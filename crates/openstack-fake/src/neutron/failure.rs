@@ -46,6 +46,12 @@ impl Failure {
         Self::new(404, names.not_found, format!("{} {id} {}", names.title, names.missing))
     }
 
+    /// Something that Neutron wasn't prepared for.
+    pub fn server() -> Self {
+        let message = "Request Failed: internal server error while processing your request.";
+        Self::new(500, "HTTPInternalServerError", message)
+    }
+
     pub fn no_such_path() -> Self {
         Self::new(404, "HTTPNotFound", "The resource could not be found.")
     }

@@ -8,10 +8,14 @@ use super::{
     list::Query,
     object::{self, Meta, Names, Object},
     rule::Rule,
+    rule_content::What,
 };
 use crate::{keystone::Caller, uuid::Uuid};
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 const DEFAULT: &str = "default";
 
@@ -19,12 +23,38 @@ const DEFAULT: &str = "default";
 pub(super) struct SecurityGroup {
     meta: Meta,
     pub rules: BTreeMap<Uuid, Rule>,
-    stateful: bool,
+    /// What OVN lets pass: not always what the rules say.
+    pub passing: HashSet<What>,
+    pub stateful: bool,
 }
 
 impl SecurityGroup {
     fn is_default(&self) -> bool {
         &*self.meta.name == DEFAULT
+    }
+
+    /// Adds a rule; OVN lets pass what it allows.
+    pub fn add(&mut self, rule: Rule) {
+        self.passing.insert(rule.what.passing());
+        self.rules.insert(rule.meta().id, rule);
+    }
+
+    /// Takes a rule away. OVN doesn't let pass any more what it allows, also if another rule says the same, unless that has the same
+    /// prefix.
+    pub fn take(&mut self, id: Uuid) {
+        let Some(rule) = self.rules.remove(&id) else { return };
+        let passing = rule.what.passing();
+        let stays = rule.what.prefix.is_some() && self.rules.values().any(|other| other.what.passing() == passing);
+        if !stays {
+            self.passing.remove(&passing);
+        }
+        self.meta.touch();
+    }
+
+    /// Takes all rules away.
+    pub fn close(&mut self) {
+        self.rules.clear();
+        self.passing.clear();
     }
 
     /// Notes that its rules have changed.
@@ -91,12 +121,18 @@ impl Object for SecurityGroup {
         if body.text("name") != Some(DEFAULT) {
             neutron.default_group(request, &meta.project);
         }
+        let rules = i64::try_from(neutron.options.new_group_rules.len()).unwrap_or(i64::MAX);
+        neutron.check_room::<Rule>(&meta.project, rules)?;
         Ok(neutron.insert_group(meta, body.flag("stateful").unwrap_or(true)))
     }
 
     fn update(neutron: &mut Neutron, _: &Request<'_>, id: Uuid, body: Body<'_>) -> Result<(), Failure> {
         check_change(&GROUP, body)?;
+        let in_use = neutron.ports.any_in_group(id);
         let Some(group) = neutron.groups.get_mut(&id) else { return Ok(()) };
+        if in_use && body.flag("stateful").is_some_and(|stateful| stateful != group.stateful) {
+            return Err(Failure::conflict("SecurityGroupInUse", format!("Security Group {id} in use.")));
+        }
         if group.is_default() && body.text("name").is_some_and(|name| name != DEFAULT) {
             let message = "Updating default security group not allowed.";
             return Err(Failure::conflict("SecurityGroupCannotUpdateDefault", message));
@@ -129,6 +165,7 @@ impl Object for SecurityGroup {
         neutron.groups.remove(&id);
         for group in neutron.groups.values_mut() {
             group.rules.retain(|_, rule| rule.what.remote_group != Some(id));
+            group.passing.retain(|what| what.remote_group != Some(id));
         }
     }
 }
@@ -159,17 +196,19 @@ impl Neutron {
         let id = self.insert_group(Meta::new(&request, Body(&body)), true);
         if let Some(group) = self.groups.get_mut(&id) {
             let rules = ["IPv4", "IPv6"].map(|family| Rule::of_default_group(&group.meta, family));
-            group.rules.extend(rules.map(|rule| (rule.meta().id, rule)));
+            rules.into_iter().for_each(|rule| group.add(rule));
         }
         id
     }
 
-    /// Adds a group with the rules that every new group has: everything may go out.
+    /// Adds a group with the rules that every new group has; usually, that everything may go out.
     fn insert_group(&mut self, meta: Meta, stateful: bool) -> Uuid {
         let id = meta.id;
-        let rules = ["IPv4", "IPv6"].map(|family| Rule::everything_out(&meta, family));
-        let rules = rules.map(|rule| (rule.meta().id, rule)).into_iter().collect();
-        self.groups.insert(id, SecurityGroup { meta, rules, stateful });
+        let rules = self.options.new_group_rules.iter().filter_map(|template| Rule::of_new_group(&meta, template));
+        let rules: Vec<Rule> = rules.collect();
+        let mut group = SecurityGroup { meta, rules: BTreeMap::new(), passing: HashSet::new(), stateful };
+        rules.into_iter().for_each(|rule| group.add(rule));
+        self.groups.insert(id, group);
         id
     }
 
@@ -181,6 +220,12 @@ impl Neutron {
             if !groups.contains(&id) {
                 groups.push(id);
             }
+        }
+        let is_stateful = |id: &Uuid| self.groups.get(id).is_some_and(|group| group.stateful);
+        if groups.iter().any(is_stateful) && !groups.iter().all(is_stateful) {
+            let reason = "Cannot apply both stateful and stateless security groups on the same port at the same time";
+            let message = format!("Error {reason} while attempting the operation.");
+            return Err(Failure::conflict("SecurityGroupConflict", message));
         }
         Ok(groups)
     }

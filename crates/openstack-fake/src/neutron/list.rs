@@ -12,7 +12,7 @@ use serde_json::Value;
 const TAG_FILTERS: [&str; 4] = ["tags", "tags-any", "not-tags", "not-tags-any"];
 
 /// Fields that can't be filtered by.
-const NOT_FILTERS: [&str; 3] = ["created_at", "updated_at", "binding:vif_details"];
+const NOT_FILTERS: [&str; 4] = ["created_at", "updated_at", "binding:vif_details", "addresses"];
 
 /// What a list request asks for.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 //! which words, was read off a Neutron 29 with ML2/OVN; the contract tests hold it to that.
 
 mod address;
+mod address_group;
 mod association;
 mod attribute;
 mod body;
@@ -11,6 +12,7 @@ mod failure;
 mod floating_ip;
 mod group;
 mod group_attributes;
+mod group_view;
 mod list;
 mod network;
 mod object;
@@ -23,6 +25,7 @@ mod quota;
 mod router;
 mod router_interface;
 mod rule;
+mod rule_content;
 mod subnet;
 mod tag;
 #[cfg(test)]
@@ -45,6 +48,7 @@ use std::{
     sync::Arc,
 };
 
+pub use group_view::{AddressGroupView, RuleView, SecurityGroupView};
 pub use port::PortView;
 
 /// Everything that Neutron knows.
@@ -54,6 +58,7 @@ pub(crate) struct Neutron {
     subnets: BTreeMap<Uuid, subnet::Subnet>,
     pools: BTreeMap<Uuid, pool::SubnetPool>,
     groups: BTreeMap<Uuid, group::SecurityGroup>,
+    address_groups: BTreeMap<Uuid, address_group::AddressGroup>,
     ports: port_store::Ports,
     routers: BTreeMap<Uuid, router::Router>,
     floating_ips: BTreeMap<Uuid, floating_ip::FloatingIp>,
@@ -66,6 +71,8 @@ struct Options {
     tag_ports: bool,
     most_per_page: Option<usize>,
     default_quota: i64,
+    address_groups: bool,
+    new_group_rules: Vec<Json>,
 }
 
 /// One request in the course of being carried out.
@@ -84,6 +91,8 @@ impl Neutron {
             tag_ports: config.tag_ports,
             most_per_page: config.most_per_page,
             default_quota: config.default_quota,
+            address_groups: config.address_groups,
+            new_group_rules: config.new_group_rules.iter().filter_map(Value::as_object).cloned().collect(),
         };
         Self {
             options,
@@ -91,6 +100,7 @@ impl Neutron {
             subnets: BTreeMap::new(),
             pools: BTreeMap::new(),
             groups: BTreeMap::new(),
+            address_groups: BTreeMap::new(),
             ports: port_store::Ports::default(),
             routers: BTreeMap::new(),
             floating_ips: BTreeMap::new(),
@@ -106,14 +116,19 @@ impl Neutron {
     }
 
     fn dispatch(&mut self, request: &Request<'_>) -> Outcome {
+        let put = request.call.method == Method::PUT;
         match request.call.segments().as_slice() {
             ["networks", rest @ ..] => self.resource::<network::Network>(request, rest),
             ["subnets", rest @ ..] => self.resource::<subnet::Subnet>(request, rest),
             ["subnetpools", rest @ ..] => self.resource::<pool::SubnetPool>(request, rest),
             ["security-groups", rest @ ..] => self.resource::<group::SecurityGroup>(request, rest),
             ["security-group-rules", rest @ ..] => self.resource::<rule::Rule>(request, rest),
+            ["address-groups", ..] if !self.options.address_groups => Err(Failure::no_such_path()),
+            ["address-groups", id, "add_addresses"] if put => self.change_addresses(request, id, true),
+            ["address-groups", id, "remove_addresses"] if put => self.change_addresses(request, id, false),
+            ["address-groups", rest @ ..] => self.resource::<address_group::AddressGroup>(request, rest),
             ["ports", rest @ ..] => self.resource::<port::Port>(request, rest),
-            ["routers", id, action] if request.call.method == Method::PUT && action.ends_with("_router_interface") => {
+            ["routers", id, action] if put && action.ends_with("_router_interface") => {
                 self.router_interface(request, id, action)
             }
             ["routers", rest @ ..] => self.resource::<router::Router>(request, rest),
@@ -122,7 +137,7 @@ impl Neutron {
                 self.resource::<floating_ip::FloatingIp>(request, rest)
             }
             ["quotas", rest @ ..] => self.quota(request, rest),
-            ["extensions"] => Ok(extension::list()),
+            ["extensions"] => Ok(extension::list(self.options.address_groups)),
             _ => Err(Failure::no_such_path()),
         }
     }
@@ -148,7 +163,7 @@ impl Neutron {
                 O::delete(self, request, id)?;
                 Ok(Answer::empty(204))
             }
-            (_, [id, "tags", rest @ ..]) => self.tags::<O>(request, id, rest),
+            (_, [id, "tags", rest @ ..]) if O::HAS_TAGS => self.tags::<O>(request, id, rest),
             _ => Err(Failure::no_such_path()),
         }
     }
@@ -256,12 +271,13 @@ impl Neutron {
     }
 
     fn internal(&mut self, caller: &Caller, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let call = Call {
             number: 0,
             service: crate::Service::Network,
             method,
             path: path.to_owned(),
-            query: String::new(),
+            query: query.to_owned(),
             body: body.map(Arc::new),
         };
         self.handle(caller, &call, &Headers::default(), "")

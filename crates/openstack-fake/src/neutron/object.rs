@@ -32,6 +32,8 @@ pub(super) trait Object: Sized {
     const SERVICES_CHANGE: bool = false;
     /// Whether objects of the kind have a name.
     const HAS_NAME: bool = true;
+    /// Whether they have tags.
+    const HAS_TAGS: bool = true;
 
     fn meta(&self) -> &Meta;
 
@@ -155,7 +157,7 @@ pub(super) fn field<O: Object>(object: &O, name: &str) -> Value {
 /// The object as JSON: the fields that are asked for, or all.
 pub(super) fn json<O: Object>(object: &O, fields: &[String]) -> Value {
     let wanted = |name: &&&str| fields.is_empty() || fields.iter().any(|field| field == **name);
-    let has = |name: &&&str| O::HAS_NAME || **name != "name";
+    let has = |name: &&&str| (O::HAS_NAME || **name != "name") && (O::HAS_TAGS || **name != "tags");
     let all = META_FIELDS.iter().chain(O::FIELDS).filter(has).filter(wanted);
     Value::Object(all.map(|name| ((*name).to_owned(), field(object, name))).collect::<Map<_, _>>())
 }

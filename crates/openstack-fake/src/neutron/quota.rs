@@ -123,12 +123,21 @@ impl Neutron {
             *new.entry(request.project(*body)).or_default() += 1;
         }
         for (project, new) in new {
-            let limit = self.limit(&project, O::NAMES.quota);
-            let used = i64::try_from(O::count(self, &project)).unwrap_or(i64::MAX);
-            if limit >= 0 && used.saturating_add(new) > limit {
-                let message = format!("Quota exceeded for resources: ['{}'].", O::NAMES.quota);
-                return Err(Failure::conflict("OverQuota", message));
-            }
+            self.check_room::<O>(&project, new)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a project may have so many more objects of a kind.
+    pub(super) fn check_room<O: Object>(&self, project: &str, new: i64) -> Result<(), Failure> {
+        if !KINDS.iter().any(|(kind, _)| *kind == O::NAMES.quota) {
+            return Ok(());
+        }
+        let limit = self.limit(project, O::NAMES.quota);
+        let used = i64::try_from(O::count(self, project)).unwrap_or(i64::MAX);
+        if limit >= 0 && used.saturating_add(new) > limit {
+            let message = format!("Quota exceeded for resources: ['{}'].", O::NAMES.quota);
+            return Err(Failure::conflict("OverQuota", message));
         }
         Ok(())
     }

@@ -6,6 +6,9 @@ use serde::Deserialize;
 
 const EXTENSIONS: Resource = Resource { path: "extensions", one: "extension", many: "extensions" };
 
+/// What rules need to refer to address groups: the groups themselves, and the rule's attribute `remote_address_group_id`.
+const ADDRESS_GROUPS_IN_RULES: [&str; 2] = ["address-group", "security-groups-remote-address-group"];
+
 /// An extension.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Extension {
@@ -23,5 +26,15 @@ impl Neutron {
     /// When the request fails.
     pub async fn list_extensions(&self) -> Result<Vec<Extension>, Error> {
         self.api.list(EXTENSIONS, Vec::new()).await
+    }
+
+    /// Whether this Neutron has address groups and rules that refer to them.
+    ///
+    /// # Errors
+    /// When the request fails.
+    pub async fn has_address_groups(&self) -> Result<bool, Error> {
+        let extensions = self.list_extensions().await?;
+        let has = |alias: &&str| extensions.iter().any(|extension| extension.alias == *alias);
+        Ok(ADDRESS_GROUPS_IN_RULES.iter().all(has))
     }
 }

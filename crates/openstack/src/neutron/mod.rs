@@ -1,6 +1,7 @@
 //! Neutron's API, version 2.0: one file per resource. Field meanings are those of the Networking API reference
 //! (docs.openstack.org/api-ref/network/v2).
 
+mod address_group;
 mod extension;
 mod floating_ip;
 mod id;
@@ -8,6 +9,7 @@ mod network;
 mod port;
 mod port_request;
 mod quota;
+mod rule_key;
 mod security_group;
 mod security_group_rule;
 mod subnet;
@@ -21,6 +23,9 @@ use crate::{
     value,
 };
 
+pub use address_group::{
+    AddressGroup, AddressGroupQuery, AddressGroupUpdate, MOST_ADDRESSES_PER_REQUEST, NewAddressGroup,
+};
 pub use extension::Extension;
 pub use floating_ip::{FloatingIp, FloatingIpQuery, FloatingIpStatus, FloatingIpUpdate, NewFloatingIp};
 pub use id::{
@@ -31,6 +36,7 @@ pub use network::{Network, NetworkQuery, NetworkStatus, NewNetwork};
 pub use port::{AddressPair, FixedIp, Port, PortStatus, VifType};
 pub use port_request::{FixedIpFilter, FixedIpRequest, NewPort, PortQuery, PortUpdate};
 pub use quota::{Quota, QuotaUsage};
+pub use rule_key::{RuleKey, RulePeers};
 pub use security_group::{NewSecurityGroup, SecurityGroup, SecurityGroupQuery, SecurityGroupUpdate};
 pub use security_group_rule::{Direction, EtherType, NewSecurityGroupRule, SecurityGroupRule, SecurityGroupRuleQuery};
 pub use subnet::{HostRoute, IpVersion, NewSubnet, Subnet, SubnetQuery};

@@ -1,7 +1,7 @@
 //! Security group rules. They can't be changed, only created and deleted.
 
 use super::{
-    AddressGroupId, Neutron, Resource, SecurityGroupId, SecurityGroupRuleId,
+    AddressGroupId, Neutron, ProjectId, Resource, SecurityGroupId, SecurityGroupRuleId,
     value::{Filters, null_as_default, open_enum},
 };
 use crate::Error;
@@ -31,8 +31,9 @@ open_enum! {
     }
 }
 
-/// A rule: what it allows.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+/// A rule: what it allows. Whatever the `fields` of a list request leave out has its default value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(default)]
 pub struct SecurityGroupRule {
     /// Identifier.
     pub id: SecurityGroupRuleId,
@@ -43,25 +44,19 @@ pub struct SecurityGroupRule {
     /// Address family.
     pub ethertype: EtherType,
     /// IP protocol, by name or number; `None`: any.
-    #[serde(default)]
     pub protocol: Option<String>,
     /// First port, or ICMP type.
-    #[serde(default)]
     pub port_range_min: Option<u16>,
     /// Last port, or ICMP code.
-    #[serde(default)]
     pub port_range_max: Option<u16>,
     /// Peers by prefix.
-    #[serde(default)]
     pub remote_ip_prefix: Option<IpNet>,
     /// Peers by security group.
-    #[serde(default)]
     pub remote_group_id: Option<SecurityGroupId>,
     /// Peers by address group.
-    #[serde(default)]
     pub remote_address_group_id: Option<AddressGroupId>,
     /// Free text.
-    #[serde(default, deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "null_as_default")]
     pub description: String,
 }
 
@@ -125,23 +120,34 @@ pub struct SecurityGroupRuleQuery {
     pub security_group_ids: Vec<SecurityGroupId>,
     /// Descriptions.
     pub descriptions: Vec<String>,
+    /// Security groups that rules refer to.
+    pub remote_group_ids: Vec<SecurityGroupId>,
+    /// Address groups that rules refer to.
+    pub remote_address_group_ids: Vec<AddressGroupId>,
+    /// Projects. An administrator sees the rules of all projects.
+    pub project_ids: Vec<ProjectId>,
+    /// Fields to answer, as `id`; empty: all.
+    pub fields: Vec<&'static str>,
     /// Objects per request.
     pub page_size: Option<usize>,
 }
 
 impl Neutron {
-    /// Creates a rule.
+    /// Creates a rule. Not repeated when the outcome is unknown: look for it first. Neutron refuses a rule that the group has, but not one that
+    /// is being created at the same time: then the group has it twice.
     ///
     /// # Errors
-    /// `Conflict` (`SecurityGroupRuleExists`) when the group has the same rule already, which is usually as good.
+    /// `Conflict` (`SecurityGroupRuleExists`) when the group has the same rule already ([`Error::existing_rule`] says which),
+    /// `NotFound` (`SecurityGroupNotFound`, `AddressGroupNotFound`) when a group doesn't exist, `OverQuota`, `BadRequest`.
     pub async fn create_security_group_rule(&self, new: &NewSecurityGroupRule) -> Result<SecurityGroupRule, Error> {
         self.api.create(RULES, new).await
     }
 
-    /// Creates all of the rules or none, by one request. They must belong to one project.
+    /// Creates all of the rules or none, by one request. They must be of one security group and one project, and no two may be the same
+    /// ([`RuleKey`](super::RuleKey)).
     ///
     /// # Errors
-    /// As [`Self::create_security_group_rule`].
+    /// As [`Self::create_security_group_rule`]; `Conflict` (`DuplicateSecurityGroupRuleInPost`) when two are the same.
     pub async fn create_security_group_rules(
         &self,
         new: &[NewSecurityGroupRule],
@@ -161,11 +167,16 @@ impl Neutron {
             .any("id", &query.ids)
             .any("security_group_id", &query.security_group_ids)
             .any("description", &query.descriptions)
+            .any("remote_group_id", &query.remote_group_ids)
+            .any("remote_address_group_id", &query.remote_address_group_ids)
+            .any("project_id", &query.project_ids)
+            .any("fields", &query.fields)
             .paged(query.page_size);
         self.api.list(RULES, parameters).await
     }
 
-    /// Deletes a rule.
+    /// Deletes a rule. Where the group has the same rule twice, delete both, one after the other, and create it again if it is wanted: with
+    /// the first one OVN forgets what both allow, though Neutron shows the other.
     ///
     /// # Errors
     /// `NotFound` when there was no such rule.

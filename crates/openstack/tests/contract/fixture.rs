@@ -8,8 +8,8 @@ use futures::FutureExt;
 use kuryr_openstack::{
     Cloud, CloudConfig, Error, Found, Neutron,
     neutron::{
-        IpVersion, Network, NetworkQuery, NewNetwork, NewPort, NewSubnet, Port, PortQuery, ProjectId,
-        SecurityGroupQuery, Subnet, SubnetQuery,
+        AddressGroupQuery, IpVersion, Network, NetworkQuery, NewAddressGroup, NewNetwork, NewPort, NewSecurityGroup,
+        NewSubnet, Port, PortQuery, ProjectId, SecurityGroupId, SecurityGroupQuery, Subnet, SubnetQuery,
     },
 };
 use std::{
@@ -46,6 +46,24 @@ impl World {
     /// A port with the world's name as `description`.
     pub fn port(&self) -> NewPort {
         NewPort { description: Some(self.name.clone()), ..NewPort::on(self.network.id.clone()) }
+    }
+
+    /// A security group to create, with the world's name as `description`.
+    pub fn group(&self, name: &str) -> NewSecurityGroup {
+        let (name, description) = (name.to_owned(), Some(self.name.clone()));
+        NewSecurityGroup { name, description, ..NewSecurityGroup::default() }
+    }
+
+    /// A security group without rules.
+    pub async fn closed_group(&self, name: &str) -> SecurityGroupId {
+        self.neutron.create_closed_security_group(&self.group(name)).await.unwrap().id
+    }
+
+    /// An address group to create, with the world's name as `description`.
+    pub fn address_group(&self, addresses: &[&str]) -> NewAddressGroup {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        let description = Some(self.name.clone());
+        NewAddressGroup { name: "a".to_owned(), description, addresses, ..NewAddressGroup::default() }
     }
 
     /// A client that shows answers as they are.
@@ -148,6 +166,10 @@ async fn take_down(neutron: &Neutron, name: &str, own_project: bool) -> Result<(
     let query = SecurityGroupQuery { descriptions: vec![name.to_owned()], ..SecurityGroupQuery::default() };
     for group in neutron.list_security_groups(&query).await? {
         neutron.delete_security_group(&group.id).await?;
+    }
+    let query = AddressGroupQuery { descriptions: vec![name.to_owned()], ..AddressGroupQuery::default() };
+    for group in neutron.list_address_groups(&query).await? {
+        neutron.delete_address_group(&group.id).await?;
     }
     if !own_project {
         return Ok(());

@@ -104,7 +104,11 @@ async fn a_bulk_request_creates_all_or_nothing() {
 #[tokio::test]
 async fn the_groups_of_a_port_are_replaced() {
     in_world(Plan::default(), |world| async move {
-        let new = NewSecurityGroup { name: "g".to_owned(), description: Some(world.name.clone()), project_id: None };
+        let new = NewSecurityGroup {
+            name: "g".to_owned(),
+            description: Some(world.name.clone()),
+            ..NewSecurityGroup::default()
+        };
         let group = world.neutron.create_security_group(&new).await.unwrap();
         let port = world.create_port().await;
         let mac = port.mac_address;

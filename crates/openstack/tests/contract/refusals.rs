@@ -67,6 +67,7 @@ async fn what_is_not_there_is_told_from_a_path_that_is_not_there() {
             ("subnetpools/x", "SubnetPoolNotFound"),
             ("security-groups/x", "SecurityGroupNotFound"),
             ("security-group-rules/x", "SecurityGroupRuleNotFound"),
+            ("address-groups/x", "AddressGroupNotFound"),
             ("nonsense", "HTTPNotFound"),
         ] {
             let said = raw.get(path).await;
