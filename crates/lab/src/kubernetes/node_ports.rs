@@ -55,7 +55,10 @@ pub fn start(lab: &Lab) -> Result<()> {
     }
     // Any node would do.
     ip(lab, CONTROL, &format!("route replace {PODS_V4} via {}", node_address(1)))?;
-    engine::up(lab, &components(lab), &|_| {})
+    let mut components = components(lab);
+    // A lab that was brought up before has no certificate for kube-proxy.
+    components.push(Box::new(pki::Pki));
+    engine::up(lab, &components, &|_| {})
 }
 
 /// Ends kube-proxy, and gives the nodes the lab's usual pod network again. There should be no pods with host ports.
