@@ -1,6 +1,7 @@
 //! The developer's one door: `cargo xtask COMMAND`.
 
 mod bench;
+mod conformance;
 mod crds;
 mod demo;
 mod lab;
@@ -30,6 +31,8 @@ enum Task {
     /// Measure, on the lab.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Run Kubernetes' own tests of Services, EndpointSlices, DNS and pods' networks, on the lab.
+    Conformance(conformance::Args),
     /// A real cloud and a real cluster on this machine.
     #[command(subcommand)]
     Lab(lab::Command),
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run().map(|()| ExitCode::SUCCESS),
         Task::Test(args) => test::run(&args),
         Task::Bench(bench) => bench::run(&bench).map(|()| ExitCode::SUCCESS),
+        Task::Conformance(args) => conformance::run(&args),
         Task::Lab(command) => lab::run(command),
         Task::Crds(options) => crds::run(&options).map(|()| ExitCode::SUCCESS),
     };

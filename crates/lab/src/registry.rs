@@ -30,9 +30,11 @@ pub fn kuryr(lab: &Lab) -> Components {
     kuryr::components(lab)
 }
 
-/// What runs only when it is asked for: the original Kuryr.
+/// What runs only when it is asked for: the original Kuryr, kube-proxy.
 pub fn optional(lab: &Lab) -> Components {
-    original::components(lab)
+    let mut components = original::components(lab);
+    components.extend(kubernetes::node_ports::components(lab));
+    components
 }
 
 /// Every component that a whole lab has, without what is optional.

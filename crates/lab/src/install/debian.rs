@@ -1,4 +1,5 @@
-//! Debian packages: only the missing ones are installed, and no service of theirs is started on the host.
+//! Debian packages: only the missing ones are installed, and no service of theirs is started on the host. Those of the tests' images are
+//! only unpacked.
 
 use std::{
     collections::BTreeSet,
@@ -48,6 +49,40 @@ pub fn install(cache: &Path, log: &Path, report: &Report) -> Result<usize> {
     report.note(&format!("installing {}", missing.join(", ")));
     apt_install(&missing, log)?;
     Ok(missing.len())
+}
+
+/// Downloads these packages and all that they depend on, whatever is installed here, and unpacks them into `root`. Their maintainers'
+/// scripts don't run. `dir` is for what is needed meanwhile.
+///
+/// # Errors
+/// When a package can't be downloaded or unpacked.
+pub fn unpack(packages: &[&str], dir: &Path, root: &Path, log: &Path) -> Result<()> {
+    let (archives, status) = (dir.join("archives"), dir.join("status"));
+    for dir in [&archives.join("partial"), root] {
+        fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+    }
+    // Nothing is installed, says this file, so nothing is left out.
+    fs::write(&status, "").with_context(|| format!("writing {}", status.display()))?;
+    let download = || {
+        let mut command = apt();
+        command.arg("-o").arg(format!("Dir::State::status={}", status.display()));
+        command.arg("-o").arg(format!("Dir::Cache::archives={}", archives.display()));
+        command.args(["install", "--download-only", "-y", "-q", "--no-install-recommends"]).args(packages);
+        run(&mut command, log, &format!("downloading the Debian packages {}", packages.join(", ")))
+    };
+    if download().is_err() {
+        // The lists are missing or older than what the mirror holds.
+        run(apt().args(["update", "-q"]), log, "the lists of Debian packages")?;
+        download()?;
+    }
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(&archives)?.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "deb"));
+    files.sort();
+    for file in files {
+        run(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(root), log, "the images of the tests")?;
+    }
+    Ok(())
 }
 
 /// The names of the installed packages.

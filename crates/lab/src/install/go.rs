@@ -1,4 +1,4 @@
-//! Programs built from Go modules: Kubernetes, etcd, CoreDNS, the CNI reference plugins.
+//! Programs built from Go modules: Kubernetes and its tests, etcd, CoreDNS, the CNI reference plugins.
 //!
 //! Each is built in a small module of its own that requires the wanted version, so that the module proxy and the
 //! checksum database are the only sources, and Go's minimal version selection makes the result the same everywhere.
@@ -41,6 +41,15 @@ import (
 func main() { coremain.Run() }
 "#;
 
+/// The program with Kubernetes' own tests: its package below `k8s.io/kubernetes` has nothing but tests.
+pub const TESTS: &str = "e2e.test";
+
+/// What the tests need that the lab has no other use for.
+pub const PROXY: &str = "kube-proxy";
+
+/// As [`PROXY`]: the reference plugin that gives pods ports of their node.
+pub const PORTMAP: &str = "portmap";
+
 /// Counted up when the way of building changes, so that what was built before is built anew.
 pub const RECIPE: &str = "1";
 
@@ -49,6 +58,37 @@ pub const RECIPE: &str = "1";
 /// # Errors
 /// When a module can't be fetched or doesn't compile.
 pub fn kubernetes(dir: &Path, log: &Path, report: &Report) -> Result<()> {
+    let (module, flags) = kubernetes_build(dir, log, report)?;
+    for package in KUBERNETES {
+        let program = package.rsplit('/').next().unwrap_or(package);
+        report.note(program);
+        module.build(&dir.join(program), &format!("k8s.io/kubernetes/{package}"), &flags, program)?;
+    }
+    module.remove()
+}
+
+/// Builds Kubernetes' own tests, and the two programs that they count on, into `dir`.
+///
+/// # Errors
+/// As [`kubernetes`].
+pub fn tests(dir: &Path, log: &Path, report: &Report) -> Result<()> {
+    let (module, flags) = kubernetes_build(dir, log, report)?;
+    report.note(PROXY);
+    module.build(&dir.join(PROXY), "k8s.io/kubernetes/cmd/kube-proxy", &flags, PROXY)?;
+    report.note(TESTS);
+    module.compile(&["test", "-c"], &dir.join(TESTS), "k8s.io/kubernetes/test/e2e", &flags, TESTS)?;
+    module.remove()?;
+
+    report.note(PORTMAP);
+    let plugins = "github.com/containernetworking/plugins";
+    let module = Build::new(dir, "portmap", log)?;
+    module.write("go.mod", &module_of("portmap", &[(plugins, &Versions::get()?.go.cni_plugins)]))?;
+    module.build(&dir.join(PORTMAP), &format!("{plugins}/plugins/meta/portmap"), "", PORTMAP)?;
+    module.remove()
+}
+
+/// A module that builds what is of Kubernetes, and the linker's flags that tell the programs their version.
+fn kubernetes_build<'a>(dir: &Path, log: &'a Path, report: &Report) -> Result<(Build<'a>, String)> {
     let version = &Versions::get()?.go.kubernetes;
     report.note("fetching the modules");
     let module = Build::new(dir, "kubernetes", log)?;
@@ -62,13 +102,7 @@ pub fn kubernetes(dir: &Path, log: &Path, report: &Report) -> Result<()> {
     module.write("go.mod", &kubernetes_module(&go_mod, version))?;
     let minor = version.split('.').nth(1).unwrap_or_default();
     let set = "-X k8s.io/component-base/version.git";
-    let flags = format!("{set}Version={version} {set}Major=1 {set}Minor={minor}");
-    for package in KUBERNETES {
-        let program = package.rsplit('/').next().unwrap_or(package);
-        report.note(program);
-        module.build(&dir.join(program), &format!("k8s.io/kubernetes/{package}"), &flags, program)?;
-    }
-    module.remove()
+    Ok((module, format!("{set}Version={version} {set}Major=1 {set}Minor={minor}")))
 }
 
 /// Builds CoreDNS into `dir`.
@@ -162,10 +196,15 @@ impl<'a> Build<'a> {
     }
 
     fn build(&self, to: &Path, package: &str, flags: &str, purpose: &str) -> Result<()> {
+        self.compile(&["build"], to, package, flags, purpose)
+    }
+
+    /// As `build`, with another way of go's to make a program.
+    fn compile(&self, how: &[&str], to: &Path, package: &str, flags: &str, purpose: &str) -> Result<()> {
         let flags = format!("-s -w {flags}");
         let to = to.to_string_lossy();
-        run(&mut self.go(&["build", "-trimpath", "-ldflags", &flags, "-o", &to, package]), self.log, purpose)?;
-        Ok(())
+        let what = ["-trimpath", "-ldflags", &flags, "-o", &to, package];
+        run(&mut self.go(&[how, &what].concat()), self.log, purpose).map(drop)
     }
 
     fn remove(self) -> Result<()> {

@@ -36,7 +36,30 @@ pub fn build(dir: &Path, agnhost: &Path, log: &Path, report: &Report) -> Result<
     let read = |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
     let layer = layer(&read(agnhost)?, &read(Path::new(BUSYBOX))?, commands.lines())?;
     let file = dir.join(ARCHIVE);
-    fs::write(&file, archive(&layer)?).with_context(|| format!("writing {}", file.display()))
+    fs::write(&file, archive(&layer, &[ours()])?).with_context(|| format!("writing {}", file.display()))
+}
+
+/// What an image is beside its layer: the names that it is imported under, and what its containers run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Image {
+    /// The names, with tags.
+    pub names: Vec<String>,
+    /// The program.
+    pub entry: Vec<String>,
+    /// Its arguments, unless the pod says otherwise.
+    pub command: Vec<String>,
+    /// Where programs are looked for.
+    pub path: &'static str,
+}
+
+/// The image of the lab's own pods.
+fn ours() -> Image {
+    Image {
+        names: [AGNHOST_IMAGE, PAUSE_IMAGE].map(str::to_owned).into(),
+        entry: vec!["/agnhost".to_owned()],
+        command: vec!["pause".to_owned()],
+        path: "/bin:/usr/bin",
+    }
 }
 
 /// The image's only layer.
@@ -59,29 +82,31 @@ fn layer<'a>(agnhost: &[u8], busybox: &[u8], commands: impl Iterator<Item = &'a 
     tar.into_inner().context("closing the image's layer")
 }
 
-/// The archive that holds the layer, the image's configuration and the manifest.
-fn archive(layer: &[u8]) -> Result<Vec<u8>> {
+/// The archive of these images, which share their only layer: the layer, a configuration each, and the manifest.
+pub(super) fn archive(layer: &[u8], images: &[Image]) -> Result<Vec<u8>> {
     let layer_hash = hex(layer);
-    let config = json!({
-        "architecture": "amd64",
-        "os": "linux",
-        "config": {
-            "Entrypoint": ["/agnhost"],
-            "Cmd": ["pause"],
-            "Env": ["PATH=/bin:/usr/bin"],
-        },
-        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer_hash}")] },
-        "history": [{ "created_by": "Kuryr's lab" }],
-    })
-    .to_string();
-    let config_name = format!("{}.json", hex(config.as_bytes()));
     let layer_name = format!("{layer_hash}/layer.tar");
-    let manifest = json!([{ "Config": config_name, "RepoTags": [AGNHOST_IMAGE, PAUSE_IMAGE], "Layers": [layer_name] }])
-        .to_string();
-    let mut tar = Builder::new(Vec::new());
-    add(&mut tar, &config_name, 0o644, config.as_bytes())?;
+    let mut tar = Builder::new(Vec::with_capacity(layer.len() + (1 << 20)));
     add(&mut tar, &layer_name, 0o644, layer)?;
-    add(&mut tar, "manifest.json", 0o644, manifest.as_bytes())?;
+    let mut manifest = Vec::new();
+    for image in images {
+        let config = json!({
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {
+                "Entrypoint": image.entry,
+                "Cmd": image.command,
+                "Env": [format!("PATH={}", image.path)],
+            },
+            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer_hash}")] },
+            "history": [{ "created_by": "Kuryr's lab" }],
+        })
+        .to_string();
+        let config_name = format!("{}.json", hex(config.as_bytes()));
+        add(&mut tar, &config_name, 0o644, config.as_bytes())?;
+        manifest.push(json!({ "Config": config_name, "RepoTags": image.names, "Layers": [layer_name] }));
+    }
+    add(&mut tar, "manifest.json", 0o644, json!(manifest).to_string().as_bytes())?;
     tar.into_inner().context("closing the image's archive")
 }
 
@@ -143,7 +168,7 @@ mod tests {
     #[test]
     fn the_manifest_names_what_is_in_the_archive_by_its_hash() {
         let layer = mk_layer();
-        let entries = entries(&archive(&layer).unwrap());
+        let entries = entries(&archive(&layer, &[ours()]).unwrap());
         let manifest: serde_json::Value = serde_json::from_slice(&entries["manifest.json"].1).unwrap();
         assert_eq!(manifest[0]["RepoTags"], json!([AGNHOST_IMAGE, PAUSE_IMAGE]));
         assert_eq!(entries[manifest[0]["Layers"][0].as_str().unwrap()].1, layer);
@@ -155,6 +180,7 @@ mod tests {
 
     #[test]
     fn the_same_content_makes_the_same_archive() {
-        assert_eq!(archive(&mk_layer()).unwrap(), archive(&mk_layer()).unwrap());
+        let archive = || archive(&mk_layer(), &[ours()]).unwrap();
+        assert_eq!(archive(), archive());
     }
 }

@@ -6,6 +6,7 @@
 
 mod cache;
 mod command;
+mod conformance;
 mod debian;
 mod go;
 mod image;
@@ -13,6 +14,7 @@ mod kuryr;
 pub mod progress;
 mod python;
 mod steps;
+mod test_images;
 mod versions;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +22,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 pub use cache::Artefact;
+pub use conformance::{Conformance, install as install_conformance};
 pub use image::{AGNHOST_IMAGE, PAUSE_IMAGE};
 pub use kuryr::work_tree;
 use progress::{Progress, Report};

@@ -25,6 +25,9 @@ pub struct Versions {
     pub go: Go,
     /// Debian packages, each with what the lab needs it for.
     pub debian: BTreeMap<String, String>,
+    /// Debian packages in the images of Kubernetes' own tests, each with what they need it for.
+    #[serde(rename = "test-images")]
+    pub test_images: BTreeMap<String, String>,
 }
 
 /// The Python environment.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::node_state;
 use crate::{
     engine::{Lab, files, node_name, node_netns, shell},
-    install::Artefacts,
+    install::{Artefacts, Conformance},
     kuryr, original,
 };
 
@@ -25,6 +25,9 @@ const ORIGINAL_CNI_VERSION: &str = "0.3.1";
 /// The bridge of [`NodeNetwork::Bridge`].
 const BRIDGE: &str = "cni0";
 
+/// The plugin of [`NodeNetwork::KuryrAndPortmap`].
+const PORTMAP: &str = "portmap";
+
 /// A node's pod network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeNetwork {
@@ -32,6 +35,8 @@ pub enum NodeNetwork {
     None,
     /// Kuryr.
     Kuryr,
+    /// Kuryr, and the reference plugin `portmap` behind it: pods can have ports of their node (`hostPort`).
+    KuryrAndPortmap,
     /// The original Kuryr in Python.
     Original,
     /// The reference plugins `bridge` and `host-local`: pods of one node reach each other. The simplest network there
@@ -83,6 +88,9 @@ pub(crate) fn use_network(lab: &Lab, node: u32, network: NodeNetwork) -> Result<
         let plugin = Artefacts::at(lab.cache())?.original().join("bin/kuryr-cni");
         link(&plugin, &dirs.programs.join(original::CNI_PROGRAM))?;
     }
+    if network == NodeNetwork::KuryrAndPortmap {
+        link(&Conformance::at(lab.cache())?.portmap(), &dirs.programs.join(PORTMAP))?;
+    }
     if let Some((name, list)) = wanted {
         let text = serde_json::to_string_pretty(&list).context("writing a CNI configuration")?;
         files::write_if_changed(&dirs.configuration.join(name), &text)?;
@@ -95,22 +103,25 @@ pub(crate) fn use_network(lab: &Lab, node: u32, network: NodeNetwork) -> Result<
 
 /// The file name and the content of the node's network configuration.
 fn conflist(lab: &Lab, node: u32, network: NodeNetwork) -> Option<(String, Value)> {
-    let (name, plugin) = match network {
+    let kuryr = || json!({ "type": "kuryr-cni", "socket": kuryr::daemon_socket(lab, node) });
+    let portmap = || json!({ "type": PORTMAP, "capabilities": { "portMappings": true }, "backend": "nftables" });
+    let (name, plugins) = match network {
         NodeNetwork::None => return None,
-        NodeNetwork::Kuryr => ("kuryr", json!({ "type": "kuryr-cni", "socket": kuryr::daemon_socket(lab, node) })),
+        NodeNetwork::Kuryr => ("kuryr", json!([kuryr()])),
+        NodeNetwork::KuryrAndPortmap => ("kuryr", json!([kuryr(), portmap()])),
         NodeNetwork::Original => {
             let file = original::config_file(lab, original::Part::Node(node));
-            ("original", json!({ "type": original::CNI_PROGRAM, "kuryr_conf": file, "debug": false }))
+            ("original", json!([{ "type": original::CNI_PROGRAM, "kuryr_conf": file, "debug": false }]))
         }
         NodeNetwork::Bridge => {
             let ranges = json!([[{ "subnet": format!("10.88.{node}.0/24") }]]);
             let data = node_state(lab, node).join("host-local");
             let ipam = json!({ "type": "host-local", "ranges": ranges, "dataDir": data });
-            ("bridge", json!({ "type": "bridge", "bridge": BRIDGE, "isGateway": true, "ipam": ipam }))
+            ("bridge", json!([{ "type": "bridge", "bridge": BRIDGE, "isGateway": true, "ipam": ipam }]))
         }
     };
     let version = if network == NodeNetwork::Original { ORIGINAL_CNI_VERSION } else { CNI_VERSION };
-    Some((format!("10-{name}.conflist"), json!({ "cniVersion": version, "name": name, "plugins": [plugin] })))
+    Some((format!("10-{name}.conflist"), json!({ "cniVersion": version, "name": name, "plugins": plugins })))
 }
 
 /// Removes the bridge that the plugin `bridge` leaves.
@@ -165,6 +176,17 @@ mod tests {
         assert_eq!(file, "10-kuryr.conflist");
         let socket = lab.run().join("node1/kuryr/daemon.sock");
         assert_eq!(list["plugins"][0], json!({ "type": "kuryr-cni", "socket": socket }));
+    }
+
+    #[test]
+    fn portmap_comes_behind_kuryr() {
+        let dir = tempfile::tempdir().unwrap();
+        let lab = mk_lab(dir.path());
+        let (file, list) = conflist(&lab, 1, NodeNetwork::KuryrAndPortmap).unwrap();
+        assert_eq!(file, "10-kuryr.conflist");
+        let types: Vec<_> = list["plugins"].as_array().unwrap().iter().map(|plugin| &plugin["type"]).collect();
+        assert_eq!(types, ["kuryr-cni", "portmap"]);
+        assert_eq!(list["plugins"][1]["capabilities"]["portMappings"], true);
     }
 
     #[test]

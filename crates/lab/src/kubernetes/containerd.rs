@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 
 use super::{cgroups, cni, node_run, node_state};
 use crate::{
-    engine::{Component, Lab, Program, files, node_netns, shell},
-    install::{AGNHOST_IMAGE, Artefacts, PAUSE_IMAGE},
+    engine::{Component, Lab, Program, files, node_name, node_netns, shell},
+    install::{AGNHOST_IMAGE, Artefacts, Conformance, PAUSE_IMAGE},
     node::on_node,
 };
 
@@ -32,7 +32,7 @@ impl Containerd {
     }
 
     fn config_file(&self, lab: &Lab) -> PathBuf {
-        lab.etc().join(crate::engine::node_name(self.0)).join("containerd.toml")
+        lab.etc().join(node_name(self.0)).join("containerd.toml")
     }
 
     /// Where running containers and the pods' network namespaces are.
@@ -89,18 +89,29 @@ disabled_plugins = [
         command
     }
 
-    /// Imports the pods' image unless this very archive was imported before.
-    fn import(&self, lab: &Lab) -> Result<()> {
-        let archive = Artefacts::at(lab.cache())?.image();
-        let imported = node_state(lab, self.0).join("image");
+    /// Imports an archive of images unless this very archive was imported before, as the file `memory` of the node's tells.
+    fn import(&self, lab: &Lab, archive: &Path, names: &[&str], memory: &str) -> Result<()> {
+        let imported = node_state(lab, self.0).join(memory);
         let present = shell::run(self.ctr(lab).args(["images", "list", "--quiet"]))?;
-        let here = [AGNHOST_IMAGE, PAUSE_IMAGE].iter().all(|name| present.lines().any(|line| line == *name));
+        let here = names.iter().all(|name| present.lines().any(|line| line == *name));
         if here && fs::read_to_string(&imported).is_ok_and(|path| path == archive.to_string_lossy()) {
             return Ok(());
         }
-        shell::run(self.ctr(lab).args(["images", "import"]).arg(&archive)).context("importing the pods' image")?;
+        let what = || format!("importing the images {} on {}", names.join(", "), node_name(self.0));
+        shell::run(self.ctr(lab).args(["images", "import"]).arg(archive)).with_context(what)?;
         files::write_if_changed(&imported, &archive.to_string_lossy()).map(drop)
     }
+}
+
+/// Gives all nodes the images of Kubernetes' own tests, once they are installed
+/// ([`install_conformance`](crate::install::install_conformance)).
+///
+/// # Errors
+/// When they aren't, or a node doesn't take them.
+pub fn import_test_images(lab: &Lab, conformance: &Conformance) -> Result<()> {
+    let names = conformance.image_names()?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    lab.nodes().try_for_each(|node| Containerd(node).import(lab, &conformance.images(), &names, "test-images"))
 }
 
 impl Component for Containerd {
@@ -132,7 +143,8 @@ impl Component for Containerd {
     }
 
     fn started(&self, lab: &Lab) -> Result<()> {
-        self.import(lab)
+        let archive = Artefacts::at(lab.cache())?.image();
+        self.import(lab, &archive, &[AGNHOST_IMAGE, PAUSE_IMAGE], "image")
     }
 
     fn cleanup(&self, _lab: &Lab) -> Result<()> {

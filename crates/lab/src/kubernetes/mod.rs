@@ -10,6 +10,7 @@ mod etcd;
 mod kubeconfig;
 mod kubectl;
 mod kubelet;
+pub mod node_ports;
 mod pki;
 mod scheduler;
 mod services;
@@ -26,6 +27,7 @@ use crate::{
 
 pub use cni::NodeNetwork;
 pub(crate) use cni::use_network;
+pub use containerd::import_test_images;
 pub use etcd::store_is_of_another_etcd;
 pub use kubeconfig::{kubeconfig, kubeconfig_of};
 pub(crate) use kubectl::apply_text;

@@ -14,7 +14,7 @@ use rcgen::{
     SanType,
 };
 
-use super::{API_SERVICE, API_SERVICE_V6, DOMAIN, kubeconfig};
+use super::{API_SERVICE, API_SERVICE_V6, DOMAIN, kubeconfig, node_ports};
 use crate::{
     engine::{Component, Lab, node_name},
     node::{EXTERNAL_GATEWAY, control_address},
@@ -70,6 +70,7 @@ fn identities(lab: &Lab) -> Vec<Identity> {
         Identity::new("kube-controller-manager", "system:kube-controller-manager", None),
         Identity::new("kube-scheduler", "system:kube-scheduler", None),
         Identity::new("coredns", "coredns", None),
+        Identity::new(node_ports::IDENTITY, "system:kube-proxy", None),
         Identity::new("kuryr-controller", "kuryr-controller", None),
     ];
     for node in lab.nodes().map(node_name) {

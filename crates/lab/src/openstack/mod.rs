@@ -24,7 +24,7 @@ use crate::{engine::Lab, registry::Components};
 pub use accounts::KURYR;
 pub use clouds::clouds_file;
 pub use load_balancers::NAME as LOAD_BALANCERS;
-pub use networks::{CLUSTER_IPS_V4, CLUSTER_IPS_V6, Cloud, cloud_file};
+pub use networks::{CLUSTER_IPS_V4, CLUSTER_IPS_V6, Cloud, PODS_V4, cloud_file};
 pub use neutron_api::url as neutron_url;
 
 pub use rest::{ADMIN, Login, Session};

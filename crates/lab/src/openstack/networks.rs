@@ -22,6 +22,9 @@ pub const CLUSTER_IPS_V4: &str = "10.96.0.0/17";
 /// As [`CLUSTER_IPS_V4`], for IPv6.
 pub const CLUSTER_IPS_V6: &str = "fd00:96::/113";
 
+/// The IPv4 addresses of pods.
+pub const PODS_V4: &str = "10.244.0.0/16";
+
 /// A subnet of the lab.
 struct Subnet {
     name: &'static str,
@@ -32,7 +35,7 @@ struct Subnet {
 }
 
 const PODS: [Subnet; 2] = [
-    Subnet { name: "pods-v4", cidr: "10.244.0.0/16", gateway: "10.244.0.1", pool: ("10.244.0.2", "10.244.255.254") },
+    Subnet { name: "pods-v4", cidr: PODS_V4, gateway: "10.244.0.1", pool: ("10.244.0.2", "10.244.255.254") },
     Subnet {
         name: "pods-v6",
         cidr: "fd00:244::/64",
