@@ -79,7 +79,8 @@ impl<'a> Suite<'a> {
         let begin = Instant::now();
         let file = |kind: &str| self.dir.join(format!("{}.{kind}", file_name(name)));
         let (log, report) = (file("log"), file("json"));
-        let mut command = self.command(&format!("^{}$", escaped(name)), &report);
+        // Ginkgo puts the suite's own description before the name.
+        let mut command = self.command(&format!(" {}$", escaped(name)), &report);
         command.arg(format!("--ginkgo.timeout={}s", limit.as_secs()));
         let ended = wait(self.spawn(&mut command, &log)?, begin + limit + GRACE)?;
         let verdict = match (ended, fs::read_to_string(&report)) {
