@@ -164,16 +164,15 @@ pub fn judge(records: &mut [Record]) {
 }
 
 fn beside(record: &Record, floor: &Record, limits: bool) -> Vec<Goal> {
-    let steps: [(&str, fn(&Record) -> &Step, f64); 3] = [
-        ("creation, p50 / floor", |one| &one.created, CREATION),
-        ("endpoint added, p50 / floor", |one| &one.added, CHANGE),
-        ("endpoint removed, p50 / floor", |one| &one.removed, CHANGE),
+    let steps = [
+        ("creation, p50 / floor", &record.created, &floor.created, CREATION),
+        ("endpoint added, p50 / floor", &record.added, &floor.added, CHANGE),
+        ("endpoint removed, p50 / floor", &record.removed, &floor.removed, CHANGE),
     ];
-    let goal = |(what, step, limit): (&str, fn(&Record) -> &Step, f64)| {
-        let floor = step(floor).p50_s;
-        (floor > 0.0).then(|| Goal::new(what, step(record).p50_s / floor, limits.then_some(limit)))
-    };
-    steps.into_iter().filter_map(goal).collect()
+    let measured = steps.into_iter().filter(|(_, _, floor, _)| floor.p50_s > 0.0);
+    measured
+        .map(|(what, step, floor, limit)| Goal::new(what, step.p50_s / floor.p50_s, limits.then_some(limit)))
+        .collect()
 }
 
 /// Prints the records as tables: times, requests to Octavia, goals.
