@@ -80,7 +80,8 @@ impl PrivateController {
         let log = fs::File::create(folder.join("controller.log")).context("making the controller's log")?;
         cluster.lab.stop(LABS_OWN)?;
         let mut command = command(cluster, &config_file, listen)?;
-        let child = command.stderr(log.try_clone()?).stdout(log).kill_on_drop(true).spawn()?;
+        // An interrupt of this program (Ctrl-C) isn't one of the controller: what was made is still to go.
+        let child = command.stderr(log.try_clone()?).stdout(log).process_group(0).kill_on_drop(true).spawn()?;
         Ok(Self { child, cluster: cluster.clone() })
     }
 

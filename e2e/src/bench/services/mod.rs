@@ -88,7 +88,7 @@ type All = BTreeMap<(Case, usize), AllSamples>;
 const OPTIONS: Options<'_> = Options { listen: "127.0.0.1:19806", audit_seconds: 300 };
 
 /// How long the machine may take to come to rest before the next step. That Octavia is done is known before.
-const QUIET: Duration = Duration::from_secs(20);
+const QUIET: Duration = Duration::from_secs(5);
 
 /// Measures all cases; they take turns, so that whatever else the machine does hits them alike. A case that fails doesn't keep the
 /// others from being measured. The lab is left as it is found, also when an interrupt (SIGINT) ends it early.
@@ -106,10 +106,12 @@ pub async fn measure(cluster: &Cluster, plan: &Plan) -> Result<Outcome> {
         done = rounds(cluster, plan, &mut samples, &mut failures) => done,
         _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
     };
+    // The lab's own clears away what is left, whatever became of this one.
+    let ended = controller.end().await.context("bringing the lab's controller back");
     let cleared = clear(cluster).await.context("clearing away what was measured");
     let back = before.are_back(cluster).await;
-    controller.end().await.context("bringing the lab's controller back")?;
     measured?;
+    ended?;
     cleared?;
     back?;
     let mut records: Vec<_> =
