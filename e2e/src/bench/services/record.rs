@@ -115,7 +115,7 @@ impl Samples {
         let requests: BTreeMap<_, _> =
             self.requests.iter().map(|(name, count)| (name.clone(), per_service(count))).collect();
         let (reads, writes): (Vec<_>, Vec<_>) = self.requests.iter().partition(|(name, _)| name.starts_with("GET "));
-        let sum = |counts: &[(&String, &f64)]| per_service(&counts.iter().map(|(_, count)| **count).sum());
+        let sum = |counts: &[(&String, &f64)]| per_service(&counts.iter().fold(0.0, |sum, (_, count)| sum + **count));
         Step {
             p50_s: quantile(&self.each, 0.5),
             p90_s: quantile(&self.each, 0.9),
