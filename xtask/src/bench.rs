@@ -26,6 +26,22 @@ pub enum Bench {
         #[arg(long, requires = "json")]
         merge: bool,
     },
+    /// From a Service's creation until its VIP answers, and from a change of its endpoints until traffic follows, beside the same by
+    /// plain requests to Octavia
+    Services {
+        /// Which cases: floor, kuryr, kuryr-selector
+        #[arg(long, value_delimiter = ',', default_value = "floor,kuryr,kuryr-selector")]
+        cases: Vec<String>,
+        /// How many Services at once
+        #[arg(long, value_delimiter = ',', default_value = "1,5,20")]
+        sizes: Vec<usize>,
+        /// How often each case is measured; the cases take turns
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// Write a list of records to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
     /// The controller with thousands of pods, on an API server of its own and a cloud in memory: no lab is needed
     Scale {
         /// How many pods, in rising steps
@@ -84,13 +100,11 @@ pub fn run(bench: &Bench) -> Result<()> {
             if cases.iter().any(|case| case.starts_with("original")) {
                 install::install_original(&Directories::from_env().cache)?;
             }
-            let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
-            let mut args = vec!["pods".to_owned(), format!("--rounds={rounds}")];
-            args.push(format!("--cases={}", cases.join(",")));
-            args.push(format!("--sizes={}", sizes.join(",")));
+            let mut args = turns("pods", cases, sizes, *rounds);
             args.extend(merge.then(|| "--merge".to_owned()));
             (args, json)
         }
+        Bench::Services { cases, sizes, rounds, json } => (turns("services", cases, sizes, *rounds), json),
         Bench::Churn { minutes, pods, json } => {
             (vec!["churn".to_owned(), format!("--minutes={minutes}"), format!("--pods={pods}")], json)
         }
@@ -106,6 +120,17 @@ pub fn run(bench: &Bench) -> Result<()> {
         args.push(format!("--json={}", std::path::absolute(file)?.display()));
     }
     programs::run_in_control("kuryr-bench", &args)
+}
+
+/// The arguments of a benchmark whose cases take turns.
+fn turns(name: &str, cases: &[String], sizes: &[usize], rounds: u32) -> Vec<String> {
+    let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
+    vec![
+        name.to_owned(),
+        format!("--rounds={rounds}"),
+        format!("--cases={}", cases.join(",")),
+        format!("--sizes={}", sizes.join(",")),
+    ]
 }
 
 /// Installs Kubernetes and Kuryr where they are missing, and measures.

@@ -12,5 +12,6 @@ pub mod pools;
 pub mod report;
 pub mod requests;
 pub mod samples;
+pub mod services;
 pub mod stage;
 pub mod usage;

@@ -8,6 +8,12 @@ use std::collections::BTreeMap;
 /// Port of the daemons' admin servers (`daemon.adminListen` in their configuration).
 const DAEMON_PORT: u16 = 9806;
 
+/// How the metrics call Neutron.
+pub const NEUTRON: &str = "network";
+
+/// How the metrics call Octavia.
+pub const OCTAVIA: &str = "load-balancer";
+
 /// Counts of requests, by method and resource: `POST /ports`.
 pub type Requests = BTreeMap<String, f64>;
 
@@ -30,7 +36,10 @@ impl Counter {
     pub async fn read(&self, cluster: &Cluster) -> Result<Requests> {
         Ok(match self {
             Self::None => Requests::new(),
-            Self::Kuryr => of_kuryr(&metrics(&kuryr_lab::kuryr::controller_url(&cluster.lab, "/metrics")).await?),
+            Self::Kuryr => {
+                let url = kuryr_lab::kuryr::controller_url(&cluster.lab, "/metrics");
+                of_service(&metrics(&url).await?, NEUTRON)
+            }
             #[allow(clippy::cast_precision_loss, reason = "a few thousand requests")]
             Self::Proxy(proxy) => proxy.seen().into_iter().map(|(name, n)| (name, n as f64)).collect(),
         })
@@ -60,11 +69,13 @@ pub fn samples<'a>(text: &'a str, metric: &'a str) -> impl Iterator<Item = (&'a 
     })
 }
 
-fn of_kuryr(text: &str) -> Requests {
+/// The requests to one service that the metrics of an OpenStack client tell.
+#[must_use]
+pub fn of_service(text: &str, service: &str) -> Requests {
     let mut counts = Requests::new();
     for (labels, count) in samples(text, "openstack_requests_total") {
-        if let (Some("network"), Some(method), Some(resource)) =
-            (label(labels, "service"), label(labels, "method"), label(labels, "resource"))
+        if label(labels, "service") == Some(service)
+            && let (Some(method), Some(resource)) = (label(labels, "method"), label(labels, "resource"))
         {
             *counts.entry(format!("{method} /{resource}")).or_default() += count;
         }
@@ -118,12 +129,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_requests_to_neutron_count_whatever_their_outcome() {
+    fn only_requests_to_one_service_count_whatever_their_outcome() {
         let text = "# HELP openstack_requests ...\n\
             openstack_requests_total{service=\"network\",method=\"POST\",resource=\"ports\",outcome=\"2xx\"} 3\n\
             openstack_requests_total{service=\"network\",method=\"POST\",resource=\"ports\",outcome=\"503\"} 1\n\
             openstack_requests_total{service=\"identity\",method=\"POST\",resource=\"auth\",outcome=\"2xx\"} 1\n";
-        assert_eq!(of_kuryr(text), Requests::from([("POST /ports".to_owned(), 4.0)]));
+        assert_eq!(of_service(text, NEUTRON), Requests::from([("POST /ports".to_owned(), 4.0)]));
     }
 
     #[test]

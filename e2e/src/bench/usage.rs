@@ -58,6 +58,14 @@ pub fn since(before: &Usages, after: &Usages) -> Usages {
 /// # Errors
 /// When the kernel doesn't say.
 pub async fn quiet() -> Result<()> {
+    quiet_within(LONGEST).await
+}
+
+/// As [`quiet`], for another time at most.
+///
+/// # Errors
+/// When the kernel doesn't say.
+pub async fn quiet_within(longest: Duration) -> Result<()> {
     let begin = Instant::now();
     let mut before = busy_and_all()?;
     loop {
@@ -67,7 +75,7 @@ pub async fn quiet() -> Result<()> {
         if part <= QUIET {
             return Ok(());
         }
-        if begin.elapsed() > LONGEST {
+        if begin.elapsed() > longest {
             println!("    the machine doesn't come to rest: {:.0} % busy", part * 100.0);
             return Ok(());
         }

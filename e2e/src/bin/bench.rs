@@ -9,7 +9,7 @@ use kuryr_e2e::{
         chaos, churn,
         goals::missed,
         pods::{self, Plan},
-        report,
+        report, services,
     },
 };
 use std::{path::PathBuf, time::Duration};
@@ -34,6 +34,21 @@ enum Bench {
         /// Keep what the file already has of other cases and sizes
         #[arg(long, requires = "json")]
         merge: bool,
+    },
+    /// Services: created until the VIP answers, endpoints changed until traffic follows
+    Services {
+        /// Which cases, in this order
+        #[arg(long, value_enum, value_delimiter = ',', required = true)]
+        cases: Vec<services::Case>,
+        /// How many Services at once
+        #[arg(long, value_delimiter = ',', required = true)]
+        sizes: Vec<usize>,
+        /// How often each case is measured; the cases take turns
+        #[arg(long)]
+        rounds: u32,
+        /// Where to write the records
+        #[arg(long)]
+        json: Option<PathBuf>,
     },
     /// Pods that come and go without a pause
     Churn {
@@ -70,6 +85,9 @@ async fn main() -> Result<()> {
         Bench::Pods { cases, sizes, rounds, json, merge } => {
             measure_pods(Plan { cases, sizes, rounds }, json, merge).await
         }
+        Bench::Services { cases, sizes, rounds, json } => {
+            measure_services(services::Plan { cases, sizes, rounds }, json).await
+        }
         Bench::Churn { minutes, pods, json } => {
             measure_churn(churn::Plan { time: Duration::from_secs_f64(minutes * 60.0), pods }, json).await
         }
@@ -78,6 +96,22 @@ async fn main() -> Result<()> {
             break_everything(chaos::Plan { time: Duration::from_secs_f64(minutes * 60.0), pods, seed }, json).await
         }
     }
+}
+
+async fn measure_services(plan: services::Plan, json: Option<PathBuf>) -> Result<()> {
+    let outcome = services::measure(&Cluster::attach().await?, &plan).await?;
+    services::print(&outcome.records);
+    if let Some(file) = json {
+        report::write(&file, &outcome.records)?;
+    }
+    if !outcome.failures.is_empty() {
+        bail!("not everything could be measured:\n{}", outcome.failures.join("\n"));
+    }
+    let missed: Vec<_> = outcome.records.iter().flat_map(services::Record::missed).collect();
+    if !missed.is_empty() {
+        bail!("not everything is as fast as it should be:\n{}", missed.join("\n"));
+    }
+    Ok(())
 }
 
 async fn measure_churn(plan: churn::Plan, json: Option<PathBuf>) -> Result<()> {
