@@ -175,6 +175,11 @@ impl Services {
         slices.filter_map(|slice| facts::slice(&slice)).collect()
     }
 
+    /// Whether anybody has made an EndpointSlice for a Service.
+    pub fn has_slices(&self, namespace: &str, service: &str) -> bool {
+        !self.slice_index().slices_of(namespace, service).is_empty()
+    }
+
     fn slice_index(&self) -> MutexGuard<'_, SliceIndex> {
         self.slice_index.lock().unwrap_or_else(PoisonError::into_inner)
     }

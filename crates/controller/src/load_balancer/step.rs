@@ -8,6 +8,7 @@ use super::{
 use crate::{
     error::Error,
     runtime::{apply, queue::Next},
+    service::facts,
 };
 use kube::ResourceExt;
 use kuryr_core::{
@@ -39,6 +40,9 @@ const MEMBER: Duration = Duration::from_secs(1);
 /// member in 0.2 s, and says `ACTIVE` in between; what is deleted a second time then comes back in `ERROR`, or leaves a listener pending for
 /// ever.
 const SAME: Duration = Duration::from_secs(2);
+
+/// Kubernetes' endpoint slice controller needs 0.05 s where there is little to do.
+const FIRST_SLICE: Duration = Duration::from_secs(1);
 
 /// How soon to look again at what only a person can put right.
 const BLOCKED: Duration = Duration::from_secs(30);
@@ -77,6 +81,10 @@ impl Turn<'_> {
                 self.publish(&observed, request, &floating.has).await?;
                 Ok(Next::After(PARTS))
             }
+            Step::Create { .. } if let Some(left) = self.awaits_endpoints(&known) => {
+                self.services.memory.put(&self.uid, known);
+                Ok(Next::After(left))
+            }
             request => match repair_pause(&known) {
                 Some(pause) => {
                     self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
@@ -88,6 +96,16 @@ impl Turn<'_> {
                 None => self.ask(known, &mut observed, request).await,
             },
         }
+    }
+
+    /// For how long the endpoints of a Service that was only just made are waited for: Kubernetes makes its first EndpointSlice a moment later,
+    /// also where no pod is selected, and a load balancer that is made without members gets them by a second request, after the first.
+    fn awaits_endpoints(&self, known: &Known) -> Option<Duration> {
+        let left = known.born.and_then(|born| FIRST_SLICE.checked_sub(born.elapsed()))?;
+        let namespace = self.object.namespace().unwrap_or_default();
+        let service = self.services.services.get(Some(&namespace), &self.object.spec.service_name)?;
+        let has_selector = facts::service(&service).selector;
+        (has_selector && !self.services.has_slices(&namespace, &self.object.spec.service_name)).then_some(left)
     }
 
     /// Makes ready for a request, and sends it.

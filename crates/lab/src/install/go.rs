@@ -92,17 +92,30 @@ fn kubernetes_build<'a>(dir: &Path, log: &'a Path, report: &Report) -> Result<(B
     let version = &Versions::get()?.go.kubernetes;
     report.note("fetching the modules");
     let module = Build::new(dir, "kubernetes", log)?;
-    let described = run(
-        &mut module.go(&["mod", "download", "-json", &format!("k8s.io/kubernetes@{version}")]),
-        log,
-        "the Go module of Kubernetes",
-    )?;
-    let download: Download = serde_json::from_str(&described).context("reading the answer of `go mod download`")?;
+    let download = download(&module, version)?;
     let go_mod = fs::read_to_string(&download.go_mod).with_context(|| format!("reading {}", download.go_mod))?;
     module.write("go.mod", &kubernetes_module(&go_mod, version))?;
     let minor = version.split('.').nth(1).unwrap_or_default();
     let set = "-X k8s.io/component-base/version.git";
     Ok((module, format!("{set}Version={version} {set}Major=1 {set}Minor={minor}")))
+}
+
+/// Fetches the module of Kubernetes.
+fn download(module: &Build<'_>, version: &str) -> Result<Download> {
+    let mut command = module.go(&["mod", "download", "-json", &format!("k8s.io/kubernetes@{version}")]);
+    let described = run(&mut command, module.log, "the Go module of Kubernetes")?;
+    serde_json::from_str(&described).context("reading the answer of `go mod download`")
+}
+
+/// The folder of Kubernetes' own sources, fetched where they are missing. `dir` is for what is needed meanwhile.
+///
+/// # Errors
+/// When they can't be fetched.
+pub fn kubernetes_sources(dir: &Path, log: &Path) -> Result<PathBuf> {
+    let module = Build::new(dir, "kubernetes", log)?;
+    let download = download(&module, &Versions::get()?.go.kubernetes)?;
+    module.remove()?;
+    Ok(PathBuf::from(download.dir))
 }
 
 /// Builds CoreDNS into `dir`.
@@ -161,6 +174,8 @@ pub fn cni(dir: &Path, log: &Path, report: &Report) -> Result<()> {
 struct Download {
     #[serde(rename = "GoMod")]
     go_mod: String,
+    #[serde(rename = "Dir")]
+    dir: String,
 }
 
 /// A module that only exists to build others.

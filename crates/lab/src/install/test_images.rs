@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     command::run,
-    debian,
+    debian, go,
     image::{self, Image},
     progress::Report,
     versions::Versions,
@@ -25,7 +25,7 @@ pub(super) const ARCHIVE: &str = "images.tar";
 pub(super) const NAMES: &str = "names";
 
 /// Counted up when the content changes other than by its inputs.
-pub(super) const RECIPE: &str = "1";
+pub(super) const RECIPE: &str = "2";
 
 /// Whose images are made. Others can't be had, on purpose: tests want to see a pull fail.
 const REGISTRY: &str = "registry.k8s.io/";
@@ -52,6 +52,9 @@ const FILES: [(&str, &str); 5] = [
 
 /// Links that Debian's maintainer scripts would have made.
 const LINKS: [(&str, &str); 3] = [("bin/sh", "dash"), ("bin/nc", "nc.openbsd"), ("agnhost-2", "agnhost")];
+
+/// The certificate that `agnhost porter` serves, from its sources.
+const CERTIFICATE: [&str; 2] = ["localhost.crt", "localhost.key"];
 
 /// What the user doesn't miss.
 const SURPLUS: [&str; 4] = ["usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info"];
@@ -80,6 +83,11 @@ pub(super) fn build(dir: &Path, programs: &Programs<'_>, log: &Path, report: &Re
     let packages: Vec<&str> = Versions::get()?.test_images.keys().map(String::as_str).collect();
     debian::unpack(&packages, &scratch, &root, log)?;
     finish(&root, programs.agnhost, log)?;
+    let sources = go::kubernetes_sources(&scratch, log)?.join("test/images/agnhost/porter");
+    for name in CERTIFICATE {
+        let file = sources.join(name);
+        write(&root.join(name), &fs::read(&file).with_context(|| format!("reading {}", file.display()))?)?;
+    }
 
     report.note("packing the tree");
     let file = scratch.join("layer.tar");

@@ -24,7 +24,7 @@ pub enum Until {
     Answered,
     /// This one answers.
     By(String),
-    /// This one answers no more, but others do.
+    /// This one answers no more, but others do. A connection that nobody answered may have been sent to it.
     NoMoreBy(String),
 }
 
@@ -55,14 +55,12 @@ impl Judge {
 
     /// Takes in an attempt that has ended. `Some`: what was waited for has come.
     pub fn take(&mut self, attempt: &Attempt) -> Option<Seen> {
-        let Some(name) = &attempt.answer else {
-            self.lost += 1;
-            return None;
-        };
+        let answer = attempt.answer.as_ref();
+        self.lost += usize::from(answer.is_none());
         let at = match &self.until {
-            Until::Answered => Some(attempt.ended),
-            Until::By(awaited) => (name == awaited).then_some(attempt.ended),
-            Until::NoMoreBy(gone) if name == gone => {
+            Until::Answered => answer.map(|_| attempt.ended),
+            Until::By(awaited) => (answer == Some(awaited)).then_some(attempt.ended),
+            Until::NoMoreBy(gone) if answer.is_none_or(|name| name == gone) => {
                 let last = self.last.map_or(attempt.begun, |last| last.max(attempt.begun));
                 self.last = Some(last);
                 self.since.retain(|begun| *begun > last);
@@ -120,6 +118,16 @@ mod tests {
         let at = attempts[ENOUGH + 1].begun;
         assert_eq!(judged(gone(), &attempts), Some(Seen { at, lost: 1 }));
         assert_eq!(judged(gone(), &attempts[..attempts.len() - 1]), None);
+    }
+
+    #[test]
+    fn a_lost_connection_may_have_been_sent_to_who_has_gone() {
+        let start = Instant::now();
+        let mut answers = vec![Some("one"), Some("two"), None, Some("one"), None];
+        answers.extend(vec![Some("one"); ENOUGH]);
+        let attempts = mk_attempts(start, &answers);
+        let at = attempts[5].begun;
+        assert_eq!(judged(Until::NoMoreBy("two".to_owned()), &attempts), Some(Seen { at, lost: 2 }));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::fixture::{
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kuryr_api::conditions;
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_service_is_served_follows_its_endpoints_and_goes() {
@@ -195,6 +196,31 @@ fn more_than_a_thousand_endpoints_of_several_slices_are_members() {
         slices(&world).patch("web-1", &PatchParams::default(), &Patch::Merge(moved)).await.unwrap();
         assert_eq!(has_all(0..EACH).await.id, one.id);
         delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}
+
+/// Kubernetes makes the first EndpointSlice of a Service with a selector a moment after it. Nobody does here.
+#[test]
+fn the_first_endpoints_are_waited_for_and_not_for_long() {
+    in_world(|world| async move {
+        let world = world.with_services().await;
+        let controller = world.start();
+        let began = Instant::now();
+        create(&world, "web", json!({ "selector": { "app": "web" } })).await;
+        eventually_so("it has an object", || async { object(&world, "web").await.map(drop).ok_or_else(String::new) })
+            .await;
+        endpoints(&world, "web", &["10.244.0.11"]).await;
+        let in_time = began.elapsed() < Duration::from_millis(700);
+        served(&world, "web", &["10.244.0.11:8080"]).await;
+        let puts =
+            world.fake.journal().iter().filter(|call| call.method == "PUT" && call.resource == "members").count();
+        assert!(puts == 0 || !in_time, "they came with the load balancer");
+        create(&world, "empty", json!({ "selector": { "app": "nobody" } })).await;
+        served(&world, "empty", &[]).await;
+        delete(&world, "web").await;
+        delete(&world, "empty").await;
         nothing_left(&world).await;
         controller.stop().await;
     });
