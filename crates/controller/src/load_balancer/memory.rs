@@ -31,6 +31,8 @@ pub struct Known {
     pub from_birth: bool,
     /// When it was made, as long as its Service was never served.
     pub born: Option<Instant>,
+    /// Since when the first endpoints are waited for.
+    pub awaits_endpoints: Option<Instant>,
     /// What was read, and since when each look has shown the same. `None`: what is known comes from Octavia's answers, or was as desired.
     pub read: Option<(Vec<ObservedLoadBalancer>, Instant)>,
     /// How many requests were made while something was in `ERROR`, since all was as desired.
@@ -164,13 +166,8 @@ impl Memory {
     ///
     /// The watch may have been quicker than the answer that tells of the object: what its own reconciler has done by then stays known.
     pub fn is_born(&self, uid: &str) {
-        let born = || Known {
-            load_balancers: Some(Vec::new()),
-            from_birth: true,
-            born: Some(Instant::now()),
-            ..Known::default()
-        };
-        self.known().entry(uid.to_owned()).or_insert_with(born);
+        let new = || Known { load_balancers: Some(Vec::new()), from_birth: true, ..Known::default() };
+        self.known().entry(uid.to_owned()).or_insert_with(new).born = Some(Instant::now());
     }
 
     /// Something failed while this was desired: what Octavia has is to be read again. What was counted stays.

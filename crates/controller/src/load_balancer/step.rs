@@ -81,7 +81,7 @@ impl Turn<'_> {
                 self.publish(&observed, request, &floating.has).await?;
                 Ok(Next::After(PARTS))
             }
-            Step::Create { .. } if let Some(left) = self.awaits_endpoints(&known) => {
+            Step::Create { .. } if let Some(left) = self.awaits_endpoints(&mut known) => {
                 self.services.memory.put(&self.uid, known);
                 Ok(Next::After(left))
             }
@@ -100,12 +100,17 @@ impl Turn<'_> {
 
     /// For how long the endpoints of a Service that was only just made are waited for: Kubernetes makes its first EndpointSlice a moment later,
     /// also where no pod is selected, and a load balancer that is made without members gets them by a second request, after the first.
-    fn awaits_endpoints(&self, known: &Known) -> Option<Duration> {
-        let left = known.born.and_then(|born| FIRST_SLICE.checked_sub(born.elapsed()))?;
-        let namespace = self.object.namespace().unwrap_or_default();
-        let service = self.services.services.get(Some(&namespace), &self.object.spec.service_name)?;
-        let has_selector = facts::service(&service).selector;
-        (has_selector && !self.services.has_slices(&namespace, &self.object.spec.service_name)).then_some(left)
+    fn awaits_endpoints(&self, known: &mut Known) -> Option<Duration> {
+        let (namespace, name) = (self.object.namespace().unwrap_or_default(), &self.object.spec.service_name);
+        if self.present().load_balancer_id.is_some() || self.services.has_slices(&namespace, name) {
+            return None;
+        }
+        let service = self.services.services.get(Some(&namespace), name)?;
+        if !facts::service(&service).selector {
+            return None;
+        }
+        let since = known.awaits_endpoints.get_or_insert_with(Instant::now);
+        FIRST_SLICE.checked_sub(since.elapsed()).filter(|left| !left.is_zero())
     }
 
     /// Makes ready for a request, and sends it.
