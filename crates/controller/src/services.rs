@@ -3,11 +3,9 @@
 mod audit;
 mod cloud;
 mod index;
-mod metrics;
 mod news;
 
 pub use cloud::Cloud;
-pub use metrics::ServiceMetrics;
 
 use index::SliceIndex;
 use news::News;
@@ -24,6 +22,7 @@ use crate::{
         metrics::Metrics,
         queue::{Inbox, Queue, Runtime, work},
         retry::Retries,
+        service_metrics::ServiceMetrics,
     },
     service::{self, facts},
     settings::Settings,

@@ -4,8 +4,8 @@
 //! One request at a time: Octavia refuses changes of what it changes. What comes meanwhile is seen together by the next reconcile, which
 //! begins when Octavia is done ([`pending`]). What Octavia has is remembered from its answers ([`memory`]).
 
-mod act;
-pub mod convert;
+pub mod act;
+mod convert;
 mod floating;
 pub mod memory;
 mod observe;

@@ -4,6 +4,7 @@ use super::{
     Turn,
     memory::Known,
     read::{self, Listed},
+    step::with_members,
 };
 use crate::error::Error;
 use kuryr_core::service::{
@@ -23,12 +24,10 @@ use tokio::time::Instant;
 /// A listener that is only changed is done after this time, whatever OVN's provider says of it: 0.1 s were measured.
 const SILENT_LISTENER: Duration = Duration::from_secs(3);
 
-/// And so much longer for each member: 0.2 s were measured.
-const MEMBER: Duration = Duration::from_secs(1);
-
-/// After this time the parts of a load balancer that is to go are deleted one by one, and those of one that stays are sent again. (A member that
-/// stayed `PENDING_DELETE` was seen when twenty load balancers were changed at once.)
-const GOING: Duration = Duration::from_secs(60);
+/// After this time, and longer where there are members, parts that still come or go have been forgotten: those of a load balancer that is to go
+/// are deleted one by one, those of one that stays are sent again. (A member that stayed `PENDING_DELETE` was seen when twenty load
+/// balancers were changed at once.)
+const FORGOTTEN: Duration = Duration::from_secs(60);
 
 impl Turn<'_> {
     /// What is known of Octavia's side. Asks where nothing is known, or of which part what has become.
@@ -95,12 +94,10 @@ impl Turn<'_> {
         let mut in_work = load_balancers.iter().flat_map(ObservedLoadBalancer::parts_in_work);
         match (in_work.next(), self.goes) {
             (None, _) => configured.min(SILENT_LISTENER),
-            (Some(_), true) => configured.min(GOING),
+            (Some(_), true) => configured.min(FORGOTTEN),
             (Some(_), false) => {
-                let members: usize =
-                    load_balancers.iter().flat_map(|one| &one.pools).map(|pool| pool.members.len()).sum();
-                let each = MEMBER.saturating_mul(u32::try_from(members).unwrap_or(u32::MAX));
-                configured.min(GOING.saturating_add(each))
+                let pools = load_balancers.iter().flat_map(|one| &one.pools);
+                configured.min(with_members(FORGOTTEN, pools.map(|pool| pool.members.len()).sum()))
             }
         }
     }

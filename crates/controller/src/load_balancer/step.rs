@@ -232,6 +232,11 @@ fn repair_pause(known: &Known) -> Option<Duration> {
     (!pause.is_zero()).then_some(pause)
 }
 
+/// A time that is longer the more members there are.
+pub(super) fn with_members(time: Duration, members: usize) -> Duration {
+    time.saturating_add(MEMBER.saturating_mul(u32::try_from(members).unwrap_or(u32::MAX)))
+}
+
 /// Whether the step takes something away.
 const fn deletes(step: &Step) -> bool {
     matches!(
@@ -247,18 +252,17 @@ fn still_there(step: &Step, before: &[ObservedLoadBalancer], observed: &mut Obse
     let now = observed.load_balancers.iter_mut().find(|one| one.id == was.id)?;
     let mut pool = was.pools.iter().find(|pool| pool.id == *id)?.clone();
     pool.provisioning = PendingDelete;
-    let many = u32::try_from(pool.members.len()).unwrap_or(u32::MAX);
+    let until = Instant::now() + with_members(MEMBERS, pool.members.len());
     now.pools.push(pool);
     now.listeners.clone_from(&was.listeners);
-    Some((id.clone(), Instant::now() + MEMBERS + MEMBER.saturating_mul(many)))
+    Some((id.clone(), until))
 }
 
 /// The members that a pool has after the step, where it is about members.
 fn expected(step: &Step, observed: &Observed) -> Option<Expected> {
     let Step::SetMembers { pool: id, members, .. } = step else { return None };
     let pool = observed.load_balancers.iter().flat_map(|one| &one.pools).find(|pool| pool.id == *id)?;
-    let many = u32::try_from(members.len()).unwrap_or(u32::MAX);
-    let until = Instant::now() + MEMBERS + MEMBER.saturating_mul(many);
+    let until = Instant::now() + with_members(MEMBERS, members.len());
     Some(Expected { pool: id.clone(), members: pool.members.keys().copied().collect(), until })
 }
 

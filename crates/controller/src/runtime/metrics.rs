@@ -1,6 +1,6 @@
 //! Metrics of the controller.
 
-use crate::services::ServiceMetrics;
+use super::service_metrics::ServiceMetrics;
 use kuryr_core::error::Class;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},

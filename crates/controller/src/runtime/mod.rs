@@ -14,6 +14,7 @@ pub mod lease;
 pub mod metrics;
 pub mod queue;
 pub mod retry;
+pub mod service_metrics;
 
 use kube::Resource;
 use serde::de::DeserializeOwned;

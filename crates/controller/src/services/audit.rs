@@ -2,12 +2,15 @@
 
 use super::Services;
 use crate::load_balancer::{
-    convert,
+    act::act,
     read::{self, Listed},
 };
 use kube::ResourceExt;
 use kuryr_api::KuryrLoadBalancer;
-use kuryr_core::{names::OwnerMark, service::observed::Provisioning};
+use kuryr_core::{
+    names::OwnerMark,
+    service::{Abilities, ApiVersion, Identity, Observed, Provider, plan},
+};
 use kuryr_openstack::{
     Error, Found,
     neutron::{FloatingIp, FloatingIpId, FloatingIpQuery},
@@ -125,7 +128,7 @@ async fn sweep(shared: &Services, before: &HashSet<LoadBalancerId>) -> Result<Ha
     for one in listed.iter().filter(is_ownerless) {
         if may_delete && before.contains(&one.id) && one.provisioning_status.is_deletable() {
             tracing::warn!(load_balancer = %one.id, mark = one.description, "deleting a load balancer that nobody wants");
-            let deleted = delete(shared, &one.id).await;
+            let deleted = remove(shared, &one.description).await;
             let _ = deleted.inspect_err(|error| tracing::warn!(load_balancer = %one.id, %error, "can't delete it"));
         }
         ownerless.insert(one.id.clone());
@@ -133,21 +136,14 @@ async fn sweep(shared: &Services, before: &HashSet<LoadBalancerId>) -> Result<Ha
     Ok(ownerless)
 }
 
-/// Deletes a load balancer, unless something of it comes or goes still: OVN's provider would leave that for good.
-async fn delete(shared: &Services, id: &LoadBalancerId) -> Result<(), Error> {
-    let of_it =
-        Query { load_balancer_id: Some(id.clone()), fields: vec!["id", "provisioning_status"], ..Query::default() };
-    let (listeners, pools) =
-        tokio::try_join!(shared.octavia.list_listeners(&of_it), shared.octavia.list_pools(&of_it))?;
-    let listeners = listeners.iter().map(|listener| &listener.provisioning_status);
-    let states = listeners.chain(pools.iter().map(|pool| &pool.provisioning_status));
-    if states
-        .into_iter()
-        .all(|state| state.is_deletable() || convert::provisioning(state) == Provisioning::PendingUpdate)
-    {
-        shared.octavia.delete_load_balancer_tree(id).await.found()?;
-    }
-    Ok(())
+/// Makes the next step by which the load balancers with this mark go, if there is one now: as for one whose Service is deleted.
+async fn remove(shared: &Services, mark: &str) -> Result<(), Error> {
+    let load_balancers = read::all(&shared.octavia, mark, None).await?;
+    let provider = load_balancers.first().map(|one| Provider::of(&one.provider)).unwrap_or_else(|| Provider::of(""));
+    let mut observed = Observed { load_balancers, ..Observed::default() };
+    let identity = Identity { name: String::new(), mark: mark.to_owned() };
+    let step = plan(&identity, None, &observed, &Abilities::new(provider, ApiVersion::v2(0)));
+    act(&shared.octavia, &step, &mut observed).await.map(drop)
 }
 
 /// So many may go whatever part of all they are: a part says nothing of a few.
