@@ -2,8 +2,10 @@
 
 use super::super::harness::{World, eventually_so, in_world, in_worlds};
 use super::fixture::{
-    create, delete, endpoints, load_balancers, members, nothing_left, only_parts_left, patch, says, served, states,
+    create, delete, endpoints, load_balancers, members, nothing_left, object, objects, only_parts_left, patch, says,
+    served, states,
 };
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kuryr_api::conditions;
 use kuryr_openstack_fake::LoadBalancerView;
 use serde_json::json;
@@ -202,6 +204,37 @@ fn a_changed_monitor_holds_nothing_up() {
         endpoints(&world, "web", &["10.244.0.12"]).await;
         served(&world, "web", &["10.244.0.12:8080"]).await;
         delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
+}
+
+/// Somebody has taken the finalizer off by hand while no controller ran.
+#[test]
+fn what_has_lost_its_object_goes_and_the_rest_stays() {
+    in_world(|world| async move {
+        let mut world = world.with_services().await;
+        world.settings.services.audit_seconds = 1;
+        let controller = world.start();
+        for name in ["lost", "kept"] {
+            create(&world, name, json!({})).await;
+            endpoints(&world, name, &["10.244.0.11"]).await;
+        }
+        let lost = served(&world, "lost", &["10.244.0.11:8080"]).await;
+        let kept = served(&world, "kept", &["10.244.0.11:8080"]).await;
+        controller.stop().await;
+        let name = object(&world, "lost").await.unwrap().metadata.name.unwrap();
+        let bare = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+        objects(&world).patch(&name, &PatchParams::default(), &bare).await.unwrap();
+        delete(&world, "lost").await;
+        objects(&world).delete(&name, &DeleteParams::default()).await.unwrap();
+        let controller = world.start();
+        eventually_so("only what is wanted is there", || async {
+            let all: Vec<_> = load_balancers(&world).into_iter().map(|one| one.id).collect();
+            if all == [kept.id.clone()] { Ok(()) } else { Err(format!("{all:?} beside {}", lost.id)) }
+        })
+        .await;
+        delete(&world, "kept").await;
         nothing_left(&world).await;
         controller.stop().await;
     });
