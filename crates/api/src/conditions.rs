@@ -11,12 +11,13 @@ pub const PLUGGED: &str = "Plugged";
 pub const ACTIVE: &str = "Active";
 /// KuryrPool: it has as many free ports as it is filled up to. Written by the controller.
 pub const FILLED: &str = "Filled";
-/// KuryrLoadBalancer: everything that the Service asks for can be had. `False` names what can't, and what is done instead. Written by the
-/// controller.
+/// KuryrLoadBalancer: everything that the Service asks for can be had. `False` names what can't, and what is done instead.
+/// KuryrNetworkPolicy: everything that the policy says can be meant, and is followed exactly. Written by the controller.
 pub const ACCEPTED: &str = "Accepted";
 /// KuryrLoadBalancer: Octavia has a load balancer for it, which serves its address. Written by the controller.
 pub const PROVISIONED: &str = "Provisioned";
-/// KuryrLoadBalancer: Octavia has all that is desired, and is done with it. Written by the controller.
+/// KuryrLoadBalancer: Octavia has all that is desired, and is done with it. KuryrNetworkPolicy: Neutron has all that the policy of
+/// `observedGeneration` asks for, and all pods that it selects have it. Written by the controller.
 pub const PROGRAMMED: &str = "Programmed";
 /// KuryrPort: packets can flow. Written by the daemon. KuryrLoadBalancer: it serves the Service as far as that can be had, from outside
 /// too. Written by the controller.
@@ -112,6 +113,24 @@ pub mod load_balancer {
             | Step::DeleteListener { .. } => UPDATING,
         }
     }
+}
+
+/// Reasons of a KuryrNetworkPolicy's conditions.
+pub mod network_policy {
+    /// All is as asked for.
+    pub const AS_DESIRED: &str = "AsDesired";
+    /// Something that the policy says can't be meant: it isolates, and allows nothing.
+    pub const INVALID: &str = "Invalid";
+    /// A Service is closed because only some of its backends are allowed.
+    pub const SERVICE_CLOSED: &str = "ServiceClosed";
+    /// Security groups, rules, address groups or ports are being changed.
+    pub const UPDATING: &str = "Updating";
+    /// A quota is used up. What isn't there yet is closed.
+    pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+    /// Neutron refuses it. What isn't there yet is closed.
+    pub const REFUSED: &str = "Refused";
+    /// Neutron can't be reached.
+    pub const CLOUD_UNREACHABLE: &str = "CloudUnreachable";
 }
 
 /// What a condition is to say. Compare with [`Condition`]: without times, which [`Wanted::onto`] works out.

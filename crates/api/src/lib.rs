@@ -2,11 +2,12 @@
 //!
 //! A [`KuryrPort`] is a pod's claim to network ports, a [`KuryrPoolPort`] is one Neutron port, as a
 //! PersistentVolumeClaim is a claim and a PersistentVolume is a volume; a [`KuryrPool`] is the free ports of a node. A
-//! [`KuryrLoadBalancer`] is what a Service asks of Octavia. `cargo xtask crds` writes the schema of all kinds
+//! [`KuryrLoadBalancer`] is what a Service asks of Octavia, a [`KuryrNetworkPolicy`] what a NetworkPolicy has become. `cargo xtask crds` writes the schema of all kinds
 //! to `deploy/crds/`. [`pulse`] says whether a watch lives.
 
 pub mod conditions;
 mod load_balancer;
+mod network_policy;
 mod pool;
 mod pool_port;
 mod port;
@@ -16,6 +17,9 @@ mod text;
 pub use load_balancer::{
     FloatingIpOrigin, FloatingIpStatus, KuryrLoadBalancer, KuryrLoadBalancerSpec, KuryrLoadBalancerStatus,
     ListenerStatus,
+};
+pub use network_policy::{
+    KuryrNetworkPolicy, KuryrNetworkPolicySpec, KuryrNetworkPolicyStatus, MOST_GROUPS_SHOWN, SecurityGroupStatus,
 };
 pub use pool::{Configured, KuryrPool, KuryrPoolSpec, KuryrPoolStatus};
 pub use pool_port::{ClaimKind, ClaimRef, KuryrPoolPort, KuryrPoolPortSpec, KuryrPoolPortStatus};
@@ -36,5 +40,5 @@ pub const DAEMON: &str = "kuryr-daemon";
 /// The definitions of all kinds, in the order in which they are to be created.
 #[must_use]
 pub fn all_crds() -> Vec<CustomResourceDefinition> {
-    vec![KuryrPort::crd(), KuryrPoolPort::crd(), KuryrPool::crd(), KuryrLoadBalancer::crd()]
+    vec![KuryrPort::crd(), KuryrPoolPort::crd(), KuryrPool::crd(), KuryrLoadBalancer::crd(), KuryrNetworkPolicy::crd()]
 }

@@ -6,6 +6,7 @@ use crate::{
     inventory::{Inventory, pool_of},
     networks::Networks,
     pod::Pod,
+    policies::Policies,
     port_status::Waiting,
     runtime::{
         cache::Cache,
@@ -68,17 +69,14 @@ pub struct Context {
     pub sweep_metrics: SweepMetrics,
     /// When each waiting pod was first seen, by its uid.
     pub seen: Seen,
+    /// NetworkPolicies. `None`: they are switched off.
+    pub policies: Option<Arc<Policies>>,
 }
 
 impl Context {
     /// The API of KuryrPoolPorts.
     pub fn pool_ports_api(&self) -> Api<KuryrPoolPort> {
         Api::all(self.client.clone())
-    }
-
-    /// The groups of ports that nobody has.
-    pub fn free_groups(&self) -> Vec<String> {
-        if self.settings.pools.closed { Vec::new() } else { self.networks.defaults().pod_groups.clone() }
     }
 
     /// A pod has got this port, or has asked for it.

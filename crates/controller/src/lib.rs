@@ -5,6 +5,7 @@
 //! Node ------------------node/-----> KuryrPoolPort
 //! KuryrPool -------------pool/-----> KuryrPoolPort (free ones)
 //! Service --service/--> KuryrLoadBalancer --load_balancer/--> Octavia load balancer
+//! NetworkPolicy --policies/--> Neutron security groups and address groups; --policy/--> KuryrNetworkPolicy
 //! ```
 //!
 //! Each folder is one reconciler: observe (IO), desire and plan (pure), act (IO), status. What they share is in `runtime/`,
@@ -22,6 +23,8 @@ mod networks;
 mod node;
 mod operate;
 mod pod;
+mod policies;
+mod policy;
 mod pool;
 mod pool_port;
 mod port;
@@ -160,10 +163,13 @@ async fn lives(
 /// New caches, and everything that reconcilers share. `client` is behind the fence.
 fn assemble(known: &Known, client: &Client, runtime: &Runtime) -> Prepared {
     let events = Events::new(client.clone());
-    let (caches, feeds) = caches(client, &runtime.metrics, &events, known.settings.controller.watch_seconds);
+    let (seconds, enforced) = (known.settings.controller.watch_seconds, known.settings.network_policies.enabled);
+    let (caches, feeds) = caches(client, &runtime.metrics, &events, seconds, enforced);
     let (queues, inboxes) = wiring::queues();
     let clients = (known.octavia.clone(), known.neutron.clone());
-    let services = services::Services::new(&known.settings, client, clients, &events, runtime);
+    let (policies, policy_parts) =
+        policies::Policies::new(&known.settings, client, &known.neutron, &events, runtime).unzip();
+    let services = services::Services::new(&known.settings, client, clients, (&events, policies.clone()), runtime);
     let window = Duration::from_millis(known.settings.controller.gather_milliseconds);
     let (gather, woken) = gather::Gather::new(&known.neutron, window);
     let context = Arc::new(Context {
@@ -186,6 +192,7 @@ fn assemble(known: &Known, client: &Client, runtime: &Runtime) -> Prepared {
         waiting: port_status::Waiting::default(),
         sweep_metrics: known.sweep_metrics.clone(),
         seen: context::Seen::default(),
+        policies,
     });
-    Prepared { context, caches, feeds, inboxes, woken, services }
+    Prepared { context, caches, feeds, inboxes, woken, services, policies: policy_parts }
 }

@@ -4,7 +4,7 @@ use crate::{
     context::Context,
     gather::Woken,
     networks::Defaults,
-    node, pod, pool, pool_port, port, port_status,
+    node, pod, policies, pool, pool_port, port, port_status,
     runtime::{
         admin::Admin,
         cache::object_ref,
@@ -39,6 +39,8 @@ pub struct Prepared {
     pub woken: Woken,
     /// What Services need.
     pub services: (Arc<Services>, services::Parts),
+    /// What NetworkPolicies need, where they are enforced.
+    pub policies: Option<policies::Parts>,
 }
 
 /// How work ended.
@@ -58,7 +60,7 @@ pub async fn operate(
     admin: &Admin,
     runtime: Runtime,
 ) -> Result<Ended, StartError> {
-    let Prepared { context, caches, mut feeds, inboxes, woken, services } = prepared;
+    let Prepared { context, caches, mut feeds, inboxes, woken, services, policies } = prepared;
     let queues = context.queues.clone();
     let mut began = Instant::now();
     context.metrics.set_converged(Duration::ZERO);
@@ -75,6 +77,10 @@ pub async fn operate(
         let inboxes = feeds.watch(&shared, &runtime.health, &watching, &mut parts);
         services::show(&shared, admin);
         (shared, inboxes)
+    });
+    let policies = policies.zip(context.policies.clone()).map(|(parts_of, shared)| {
+        policies::show(&shared, admin);
+        parts_of.watch(&shared, &runtime.health, &watching, &mut parts)
     });
     let Some(turn) = turn(&context, &caches, election, &mut parts, &runtime).await? else {
         return Ok(Ended::Stopped);
@@ -94,6 +100,10 @@ pub async fn operate(
     spawn(&mut workers, "converged", tell);
     spawn(&mut workers, "refresh", refresh(context.clone(), caches, queues, defaults, runtime.shutdown.clone()));
     spawn(&mut workers, "sweep", sweep(context.clone(), runtime.shutdown.clone()));
+    if let Some(inbox) = policies {
+        let services = services.as_ref().map(|(shared, _)| shared);
+        policies::start(&context, services, inbox, &runtime, &mut workers);
+    }
     if let Some((shared, inboxes)) = services {
         services::start(&shared, &context.networks, inboxes, &runtime, &mut workers);
     }

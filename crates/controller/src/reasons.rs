@@ -18,6 +18,8 @@ pub const REFUSED: &str = "NeutronRefused";
 pub const UNAVAILABLE: &str = "OpenStackUnavailable";
 /// Neutron went away while it made the port: another one is made.
 pub const HALF_MADE: &str = "NeutronPortHalfMade";
+/// NetworkPolicies' security groups aren't there yet.
+pub const AWAITING_POLICIES: &str = "AwaitingNetworkPolicies";
 /// The Neutron port is gone although its pod still uses it.
 pub const PORT_MISSING: &str = "NeutronPortMissing";
 /// The Neutron port lacks something that a pod needs.
@@ -51,12 +53,13 @@ pub const RELEASED: &str = "ReleasedWithoutNode";
 pub const REFUSED_BY_KUBERNETES: &str = "KuryrPortRefused";
 
 /// All reasons of a failure. The flag: a user or an operator can act on it, so an Event tells it on the pod.
-const FAILURES: [(&str, bool); 7] = [
+const FAILURES: [(&str, bool); 8] = [
     (QUOTA_EXCEEDED, true),
     (ADDRESSES_EXHAUSTED, true),
     (REFUSED, true),
     (UNAVAILABLE, false),
     (HALF_MADE, false),
+    (AWAITING_POLICIES, true),
     (PORT_MISSING, true),
     (UNUSABLE, true),
 ];

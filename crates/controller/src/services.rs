@@ -3,16 +3,15 @@
 mod audit;
 mod cloud;
 mod index;
-mod news;
 
 pub use cloud::Cloud;
 
 use index::SliceIndex;
-use news::News;
 
 use crate::{
     load_balancer::{self, LoadBalancers, memory::Memory, pending::Pending},
     networks::Networks,
+    policies::{Policies, service_fact},
     runtime::{
         admin::Admin,
         cache::{Cache, cache},
@@ -20,6 +19,7 @@ use crate::{
         feed::Feed,
         health::Health,
         metrics::Metrics,
+        news::News,
         queue::{Inbox, Queue, Runtime, work},
         retry::Retries,
         service_metrics::ServiceMetrics,
@@ -30,7 +30,11 @@ use crate::{
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use kuryr_api::{KuryrLoadBalancer, conditions};
-use kuryr_core::{names, service::facts::Slice};
+use kuryr_core::{
+    names,
+    policy::{Fact, facts::Uid},
+    service::facts::Slice,
+};
 use kuryr_openstack::{neutron::Neutron, octavia::Octavia};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::{sync::watch, task::JoinSet};
@@ -66,6 +70,8 @@ pub struct Services {
     pub news: News,
     /// What is measured.
     pub metrics: ServiceMetrics,
+    /// What NetworkPolicies are told of Services, where they are enforced.
+    pub policies: Option<Arc<Policies>>,
     /// Which EndpointSlices each Service has.
     slice_index: Mutex<SliceIndex>,
     known: watch::Sender<Option<Arc<Cloud>>>,
@@ -95,7 +101,7 @@ impl Services {
         settings: &Settings,
         client: &Client,
         (octavia, neutron): (Octavia, Neutron),
-        events: &Events,
+        (events, policies): (&Events, Option<Arc<Policies>>),
         runtime: &Runtime,
     ) -> (Arc<Self>, Parts) {
         let (metrics, seconds): (&Metrics, _) = (&runtime.metrics, settings.controller.watch_seconds);
@@ -126,6 +132,7 @@ impl Services {
             pending: Pending::default(),
             news: News::default(),
             metrics: metrics.services.clone(),
+            policies,
             slice_index: Mutex::default(),
             known: watch::Sender::new(None),
         };
@@ -179,6 +186,38 @@ impl Services {
         !self.slice_index().slices_of(namespace, service).is_empty()
     }
 
+    /// What NetworkPolicies have to know of a load balancer: its addresses, its ports, and the backends behind them.
+    fn backends(&self, object: &KuryrLoadBalancer) -> Fact {
+        let uid = Uid::from(object.spec.service_uid.as_str());
+        let graph = self.cloud().and_then(|cloud| load_balancer::desired(self, &cloud, object));
+        let goes = object.metadata.deletion_timestamp.is_some();
+        graph.filter(|_| !goes).map_or_else(
+            || Fact::NoService(uid.clone()),
+            |desired| Fact::Service(service_fact(uid.clone(), &desired.graph)),
+        )
+    }
+
+    /// The same of all load balancers.
+    pub fn backends_of_all(&self) -> Vec<Fact> {
+        self.load_balancers.all().iter().map(|object| self.backends(object)).collect()
+    }
+
+    /// Tells NetworkPolicies of what a load balancer serves now.
+    fn tell_policies(&self, object: &KuryrLoadBalancer, gone: bool) {
+        let Some(policies) = &self.policies else { return };
+        policies.learn([match gone {
+            true => Fact::NoService(object.spec.service_uid.as_str().into()),
+            false => self.backends(object),
+        }]);
+    }
+
+    /// The load balancer of a Service.
+    fn load_balancer_of(&self, namespace: &str, service: &str) -> Option<Arc<KuryrLoadBalancer>> {
+        let service = self.services.get(Some(namespace), service)?;
+        let name = names::kuryr_load_balancer(&service.name_any(), &service.uid().unwrap_or_default());
+        self.load_balancers.get(Some(namespace), &name)
+    }
+
     fn slice_index(&self) -> MutexGuard<'_, SliceIndex> {
         self.slice_index.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -213,6 +252,9 @@ impl Parts {
             let changed = all.slice_index().put(&namespace, &slice.name_any(), service);
             for service in changed {
                 all.add_load_balancer_of(&namespace, &service);
+                if let Some(object) = all.load_balancer_of(&namespace, &service) {
+                    all.tell_policies(&object, false);
+                }
             }
         });
         let all = shared.clone();
@@ -220,6 +262,7 @@ impl Parts {
             let namespace = object.namespace();
             all.queues.load_balancers.add(namespace.as_deref(), &object.name_any());
             all.queues.services.add(namespace.as_deref(), &object.spec.service_name);
+            all.tell_policies(object, gone);
             if gone {
                 all.memory.forget(&object.uid().unwrap_or_default());
             }
@@ -307,7 +350,13 @@ async fn begin(shared: Arc<Services>, networks: Arc<Networks>, listed: Cancellat
     shared.queues.services.open();
     shared.queues.load_balancers.open();
     look_over_all(&shared);
-    stop.run_until_cancelled(cloud::follow(&shared, &networks, || look_over_all(&shared))).await;
+    let changed = || {
+        look_over_all(&shared);
+        if let Some(policies) = &shared.policies {
+            policies.learn(shared.backends_of_all());
+        }
+    };
+    stop.run_until_cancelled(cloud::follow(&shared, &networks, changed)).await;
     // A part that ends by itself ends the controller.
     stop.cancelled().await;
 }

@@ -1,6 +1,7 @@
 //! The controller's part of the configuration.
 
 use crate::runtime::feed::DEFAULT_WATCH_SECONDS;
+use ipnet::IpNet;
 use kuryr_core::{lease::Terms, pool::Levels};
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -12,7 +13,7 @@ pub struct Pods {
     /// Names or ids of the subnets that every pod gets an address of, all of one network: usually one of IPv4, or one of
     /// each family.
     pub subnets: Vec<String>,
-    /// Names or ids of the security groups that every pod's port has. None: nothing passes.
+    /// Names or ids of the security groups that every pod's port has, where NetworkPolicies are switched off. None: nothing passes.
     #[serde(default)]
     pub security_groups: Vec<String>,
     /// Who says that packets of a pod's plugged interface can flow.
@@ -168,6 +169,26 @@ impl Services {
     }
 }
 
+/// NetworkPolicies as Neutron security groups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct NetworkPolicies {
+    /// Whether NetworkPolicies are enforced. Then they decide alone which security groups pods' ports have: `pods.securityGroups` names none.
+    pub enabled: bool,
+    /// Where cluster IPs are from, and nothing else: the API server's `--service-cluster-ip-range`. Empty: the subnets of `services.subnets`.
+    pub service_ranges: Vec<IpNet>,
+    /// Whether a pod may always send to its own node, as the Kubernetes documentation says.
+    pub to_node: bool,
+    /// Seconds between two looks at what Neutron has: what somebody changed by hand is repaired then.
+    pub audit_seconds: u64,
+}
+
+impl Default for NetworkPolicies {
+    fn default() -> Self {
+        Self { enabled: true, service_ranges: Vec::new(), to_node: true, audit_seconds: 300 }
+    }
+}
+
 /// How the controller runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -273,11 +294,13 @@ pub struct Concurrency {
     pub services: u16,
     /// KuryrLoadBalancers: they mostly wait for requests to Octavia.
     pub load_balancers: u16,
+    /// NetworkPolicies: only their state is told.
+    pub network_policies: u16,
 }
 
 impl Default for Concurrency {
     fn default() -> Self {
-        Self { pods: 16, ports: 16, pool_ports: 512, nodes: 4, pools: 4, services: 8, load_balancers: 32 }
+        Self { pods: 16, ports: 16, pool_ports: 512, nodes: 4, pools: 4, services: 8, load_balancers: 32, network_policies: 4 }
     }
 }
 
@@ -339,4 +362,6 @@ pub struct Settings {
     pub sweep: Sweep,
     /// Services on Octavia.
     pub services: Services,
+    /// NetworkPolicies as Neutron security groups.
+    pub network_policies: NetworkPolicies,
 }

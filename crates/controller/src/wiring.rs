@@ -99,9 +99,16 @@ pub fn queues() -> (Queues, Inboxes) {
     (Queues { pods, nodes, ports, pool_ports, pools }, inboxes)
 }
 
-/// New caches, and the watches that fill them.
-pub fn caches(client: &Client, metrics: &Metrics, events: &Events, watch_seconds: u32) -> (Caches, Feeds) {
-    let (pods, pod_feed) = cache(client, metrics, events, Some(PODS), prune_owned);
+/// New caches, and the watches that fill them. `labels`: NetworkPolicies read the labels of pods, and the names of their ports.
+pub fn caches(
+    client: &Client,
+    metrics: &Metrics,
+    events: &Events,
+    watch_seconds: u32,
+    labels: bool,
+) -> (Caches, Feeds) {
+    let prune_pod = if labels { prune_labelled_pod } else { prune_pod };
+    let (pods, pod_feed) = cache(client, metrics, events, Some(PODS), prune_pod);
     let (nodes, node_feed) = cache(client, metrics, events, None, prune_node);
     let (ports, port_feed) = cache(client, metrics, events, None, prune_owned);
     let (pool_ports, pool_port_feed) = cache(client, metrics, events, None, prune);
@@ -128,13 +135,25 @@ fn prune_owned<K: Kind>(object: &mut K) {
     object.meta_mut().owner_references = None;
 }
 
-/// Keeps what decisions read of a node: who it is, whether it takes new pods, and whether it is ready.
+fn prune_pod(pod: &mut Pod) {
+    prune_owned(pod);
+    pod.spec.forget_containers();
+}
+
+fn prune_labelled_pod(pod: &mut Pod) {
+    let labels = std::mem::take(pod.labels_mut());
+    prune_owned(pod);
+    *pod.labels_mut() = labels;
+}
+
+/// Keeps what decisions read of a node: who and where it is, whether it takes new pods, and whether it is ready.
 fn prune_node(node: &mut Node) {
     prune(node);
     node.spec = node.spec.take().map(|spec| NodeSpec { taints: spec.taints, ..NodeSpec::default() });
     let ready = |condition: &NodeCondition| condition.type_ == "Ready";
     node.status = node.status.take().map(|status| NodeStatus {
         conditions: status.conditions.map(|all| all.into_iter().filter(ready).collect()),
+        addresses: status.addresses,
         ..NodeStatus::default()
     });
 }
@@ -182,7 +201,7 @@ impl Feeds {
     pub fn connect(&mut self, caches: &Caches, context: &Arc<Context>) {
         let queues = &context.queues;
         self.connect_pods(caches, queues, context);
-        self.connect_nodes(caches, queues, context.settings.nodes.patience().is_some());
+        self.connect_nodes(caches, queues, context);
         self.connect_ports(queues, context);
         self.connect_pool_ports(queues, context);
         self.connect_pools(queues, context);
@@ -200,13 +219,20 @@ impl Feeds {
             if gone {
                 context.seen.take(&uid);
             }
+            if let Some(policies) = &context.policies {
+                policies.pod_changed(&context, pod, gone);
+            }
         });
     }
 
-    fn connect_nodes(&mut self, caches: &Caches, queues: &Queues, silence_matters: bool) {
-        let (queues, caches) = (queues.clone(), caches.clone());
+    fn connect_nodes(&mut self, caches: &Caches, queues: &Queues, context: &Arc<Context>) {
+        let (queues, caches, context) = (queues.clone(), caches.clone(), context.clone());
+        let silence_matters = context.settings.nodes.patience().is_some();
         self.nodes.listen(move |node, gone| {
             let name = node.name_any();
+            if let Some(policies) = &context.policies {
+                policies.node_changed(&context, &name);
+            }
             queues.nodes.add(None, &name);
             for pool in caches.pools.all().into_iter().filter(|pool| pool.spec.node_name == name) {
                 queues.pools.add(None, &pool.name_any());
@@ -241,6 +267,9 @@ impl Feeds {
                     queues.pools.add(None, &pool);
                 }
             }
+            if let Some(policies) = &context.policies {
+                policies.claim_changed(&context, port);
+            }
             // A claim that has settled on one port leaves the others.
             if gone || held.len() > port.spec.interfaces.len() {
                 for name in held {
@@ -269,6 +298,9 @@ impl Feeds {
             if gone {
                 // Whoever let it go: nothing is left to be remembered about it.
                 context.attempts.forget(&port.uid().unwrap_or_default());
+            }
+            if let Some(policies) = &context.policies {
+                policies.port_changed(&context, port);
             }
             // A node's own port that is gone, or is missing in Neutron, is made anew.
             if port.owner_references().iter().any(|owner| owner.kind == "Node") {

@@ -19,6 +19,7 @@ mod integration {
     mod lifecycle;
     mod node_port;
     mod outage;
+    mod policies;
     mod pools;
     mod random;
     mod services;

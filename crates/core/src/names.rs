@@ -64,6 +64,12 @@ pub fn kuryr_load_balancer(service_name: &str, service_uid: &str) -> String {
     with_suffix(service_name, &digest(&[service_uid], 10))
 }
 
+/// Name of a NetworkPolicy's KuryrNetworkPolicy. It holds the policy's uid, as that of a Service's KuryrLoadBalancer.
+#[must_use]
+pub fn kuryr_network_policy(policy_name: &str, policy_uid: &str) -> String {
+    with_suffix(policy_name, &digest(&[policy_uid], 10))
+}
+
 /// Name of the KuryrPoolPort that is born claimed by `claimant_uid` (of a KuryrPort or a Node) for `interface`.
 /// It is a function of the claim, so that two controllers that both see the miss create one object, not two.
 #[must_use]

@@ -1,6 +1,6 @@
 //! The configuration file: one YAML file for the controller and the daemons, environment and flags over it.
 
-use kuryr_controller::settings::{Controller, NodePort, Nodes, Pods, Pools, Services, Sweep};
+use kuryr_controller::settings::{Controller, NetworkPolicies, NodePort, Nodes, Pods, Pools, Services, Sweep};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     fmt,
@@ -40,6 +40,9 @@ pub struct Config {
     /// Services on Octavia.
     #[serde(deserialize_with = "null_as_default")]
     pub services: Services,
+    /// NetworkPolicies as Neutron security groups.
+    #[serde(deserialize_with = "null_as_default")]
+    pub network_policies: NetworkPolicies,
     /// How the nodes' daemons run.
     #[serde(deserialize_with = "null_as_default")]
     pub daemon: kuryr_daemon::Settings,
@@ -111,6 +114,13 @@ impl Config {
         if pods.subnets.is_empty() {
             return Err(ConfigError("`pods.subnets` is empty: name at least one subnet".to_owned()));
         }
+        if self.network_policies.enabled && !pods.security_groups.is_empty() {
+            return Err(ConfigError(
+                "`pods.securityGroups` would let pass what NetworkPolicies forbid: remove it, or switch them off by \
+                 `networkPolicies.enabled: false`"
+                    .to_owned(),
+            ));
+        }
         if self.openstack.requests_in_flight == 0 {
             return Err(ConfigError("`openstack.requestsInFlight` is 0: nothing could ever be asked".to_owned()));
         }
@@ -123,6 +133,7 @@ impl Config {
             ("pools", many.pools),
             ("services", many.services),
             ("loadBalancers", many.load_balancers),
+            ("networkPolicies", many.network_policies),
         ] {
             if value == 0 {
                 return Err(ConfigError(format!("`controller.concurrency.{key}` is 0: nothing would ever be done")));
@@ -153,7 +164,18 @@ impl Config {
         }
         let (node_port, controller, services) =
             (self.node_port.clone(), self.controller.clone(), self.services.clone());
-        Ok(kuryr_controller::Settings { cluster, pods, node_port, pools, controller, nodes, sweep, services })
+        let network_policies = self.network_policies.clone();
+        Ok(kuryr_controller::Settings {
+            cluster,
+            pods,
+            node_port,
+            pools,
+            controller,
+            nodes,
+            sweep,
+            services,
+            network_policies,
+        })
     }
 }
 
@@ -227,7 +249,7 @@ mod tests {
         for (text, line) in [
             (
                 "cluster: lab\nclouds: x\n",
-                "kuryr.yaml:2:1: unknown field `clouds`, expected one of cluster, openstack, pods, nodePort, pools, controller, nodes, sweep, services, daemon",
+                "kuryr.yaml:2:1: unknown field `clouds`, expected one of cluster, openstack, pods, nodePort, pools, controller, nodes, sweep, services, networkPolicies, daemon",
             ),
             (
                 "pods:\n  subnet: [a]\n",
@@ -253,6 +275,8 @@ mod tests {
         assert!(lacks("{cluster: ' ', pods: {subnets: [a]}}").contains("`cluster`"));
         let no_workers = "{cluster: lab, pods: {subnets: [a]}, controller: {concurrency: {ports: 0}}}";
         assert!(lacks(no_workers).contains("`controller.concurrency.ports`"));
+        let open = "{cluster: lab, pods: {subnets: [a], securityGroups: [open]}}";
+        assert!(lacks(open).contains("`pods.securityGroups`"));
         let crossed = "{cluster: lab, pods: {subnets: [a]}, pools: {minimum: 5, maximum: 4}}";
         assert!(lacks(crossed).contains("`pools.minimum` (5)"));
         let moved = "{cluster: lab, pods: {subnets: [a]}, controller: {auditSeconds: 60}}";

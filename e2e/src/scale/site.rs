@@ -123,7 +123,7 @@ pub fn node_name(number: usize) -> String {
 
 fn configuration(folder: &Path) -> String {
     format!(
-        "cluster: scale\nopenstack:\n  cloud: kuryr\n  cloudsFile: {}\npods:\n  subnets: [pods-v4, pods-v6]\n  securityGroups: [kuryr-pods]\nnodePort:\n  enabled: false\n",
+        "cluster: scale\nopenstack:\n  cloud: kuryr\n  cloudsFile: {}\npods:\n  subnets: [pods-v4, pods-v6]\n  securityGroups: [kuryr-pods]\nnetworkPolicies:\n  enabled: false\nnodePort:\n  enabled: false\n",
         folder.join("clouds.yaml").display()
     )
 }

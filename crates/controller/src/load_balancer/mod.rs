@@ -116,6 +116,25 @@ async fn lives(services: &Services, object: &KuryrLoadBalancer) -> Result<bool, 
     Ok(found.is_some_and(|found| of_uid(found.uid())))
 }
 
+/// What the provider of a load balancer can do. Where nobody chose one, Octavia has.
+fn abilities(cloud: Option<&Cloud>, object: &KuryrLoadBalancer) -> Abilities {
+    let given = object.status.as_ref().and_then(|status| status.provider.as_deref());
+    let provider = object.spec.load_balancer.provider.as_deref().or(given).unwrap_or_default();
+    Abilities::new(Provider::of(provider), cloud.map_or(ApiVersion::v2(0), |cloud| cloud.api))
+}
+
+fn desired_of(services: &Services, cloud: &Cloud, object: &KuryrLoadBalancer, identity: &Identity) -> Option<Desired> {
+    let slices = services.slices_of(&object.namespace().unwrap_or_default(), &object.spec.service_name);
+    let abilities = abilities(Some(cloud), object);
+    desire(identity, &object.spec.load_balancer, &slices, &cloud.settings, &abilities)
+}
+
+/// What a load balancer is to serve, whatever Octavia has.
+pub fn desired(services: &Services, cloud: &Cloud, object: &KuryrLoadBalancer) -> Option<Desired> {
+    let identity = Identity { name: String::new(), mark: String::new() };
+    desired_of(services, cloud, object, &identity)
+}
+
 impl<'a> Turn<'a> {
     /// `cloud` isn't needed for one that goes.
     fn of(services: &'a Services, cloud: Option<&Cloud>, object: Arc<KuryrLoadBalancer>, goes: bool) -> Self {
@@ -123,15 +142,8 @@ impl<'a> Turn<'a> {
         let namespace = object.namespace().unwrap_or_default();
         let mark = OwnerMark { cluster: services.settings.cluster.clone(), uid: uid.clone() }.to_string();
         let identity = Identity { name: format!("{namespace}/{}", object.spec.service_name), mark };
-        // Where nobody chose one, Octavia has.
-        let given = object.status.as_ref().and_then(|status| status.provider.as_deref());
-        let provider = object.spec.load_balancer.provider.as_deref().or(given).unwrap_or_default();
-        let api = cloud.map_or(ApiVersion::v2(0), |cloud| cloud.api);
-        let abilities = Abilities::new(Provider::of(provider), api);
-        let desired = cloud.filter(|_| !goes).and_then(|cloud| {
-            let slices = services.slices_of(&namespace, &object.spec.service_name);
-            desire(&identity, &object.spec.load_balancer, &slices, &cloud.settings, &abilities)
-        });
+        let abilities = abilities(cloud, &object);
+        let desired = cloud.filter(|_| !goes).and_then(|cloud| desired_of(services, cloud, &object, &identity));
         Self { services, object, uid, name, identity, abilities, goes, desired }
     }
 

@@ -9,7 +9,7 @@ mod object;
 mod observe;
 mod plan;
 
-pub use object::Pod;
+pub use object::{NamedPort, Pod};
 pub use observe::needs_port;
 
 use crate::{

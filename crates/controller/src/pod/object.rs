@@ -28,6 +28,49 @@ pub struct PodSpec {
     /// The pod uses its node's own network.
     #[serde(default)]
     pub host_network: bool,
+    /// Its containers.
+    #[serde(default)]
+    containers: Vec<Container>,
+    /// Containers that run before these; some of them keep running.
+    #[serde(default)]
+    init_containers: Vec<Container>,
+}
+
+impl PodSpec {
+    /// The ports that have a name, of the containers that run as long as the pod does.
+    pub fn named_ports(&self) -> impl Iterator<Item = &NamedPort> {
+        let is_sidecar = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
+        let containers = self.containers.iter().chain(self.init_containers.iter().filter(is_sidecar));
+        containers.flat_map(|container| &container.ports).filter(|port| port.name.is_some())
+    }
+
+    /// Forgets the containers, where nobody asks for their ports.
+    pub fn forget_containers(&mut self) {
+        (self.containers, self.init_containers) = (Vec::new(), Vec::new());
+    }
+}
+
+/// What is read of a container.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Container {
+    /// Only of init containers: `Always` for one that keeps running.
+    restart_policy: Option<String>,
+    /// Its ports.
+    #[serde(default)]
+    ports: Vec<NamedPort>,
+}
+
+/// A port of a container.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedPort {
+    /// Its name, unique in the pod.
+    pub name: Option<String>,
+    /// Its number.
+    pub container_port: i32,
+    /// Its protocol. None: TCP.
+    pub protocol: Option<String>,
 }
 
 /// What is read of a pod's status.

@@ -19,24 +19,11 @@ pub async fn act(context: &Context, seen: &Observed, plan: &Plan) -> Result<(), 
     let api = context.pool_ports_api();
     let deleted = stream::iter(plan.delete.clone()).map(|port| give_up(context, &api, port)).buffer_unordered(AT_ONCE);
     deleted.try_collect::<()>().await?;
-    let groups = context.free_groups();
-    let regrouped = stream::iter(plan.regroup.clone()).map(|port| regroup(context, port, &groups));
-    regrouped.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-    if plan.step.create > 0 {
-        tracing::info!(
-            pool = seen.object.name_any(),
-            ports = plan.step.create,
-            target = plan.step.target,
-            "filling the pool"
-        );
+    if let Some(groups) = &seen.groups {
+        let regrouped = stream::iter(plan.regroup.clone()).map(|port| regroup(context, port, groups));
+        regrouped.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        fill(context, seen, plan, groups).await?;
     }
-    let spec = new_port(context, seen);
-    let names = unused(context, &seen.object, plan.step.create);
-    let created = stream::iter(names).map(|name| {
-        let spec = spec.clone();
-        async move { create_pool_port(context, &name, spec, None).await }
-    });
-    created.buffer_unordered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await?;
     if plan.delete_pool {
         tracing::info!(
             pool = seen.object.name_any(),
@@ -50,6 +37,21 @@ pub async fn act(context: &Context, seen: &Observed, plan: &Plan) -> Result<(), 
         context.inventory.forget_pool(&seen.object.name_any());
     }
     Ok(())
+}
+
+/// Makes the free ports that are missing.
+async fn fill(context: &Context, seen: &Observed, plan: &Plan, groups: &[String]) -> Result<(), Error> {
+    if plan.step.create == 0 {
+        return Ok(());
+    }
+    let pool = seen.object.name_any();
+    tracing::info!(pool, ports = plan.step.create, target = plan.step.target, "filling the pool");
+    let names = unused(context, &seen.object, plan.step.create);
+    let created = stream::iter(names).map(async |name| {
+        let spec = new_port(seen, groups);
+        create_pool_port(context, &name, spec, None).await
+    });
+    created.buffer_unordered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await
 }
 
 /// Deletes a free port's object, unless somebody claims it first.
@@ -79,13 +81,13 @@ async fn regroup(context: &Context, port: Arc<KuryrPoolPort>, groups: &[String])
 }
 
 /// A free port of the pool.
-fn new_port(context: &Context, seen: &Observed) -> KuryrPoolPortSpec {
+fn new_port(seen: &Observed, groups: &[String]) -> KuryrPoolPortSpec {
     let spec = &seen.object.spec;
     KuryrPoolPortSpec {
         node_name: spec.node_name.clone(),
         network_id: spec.network_id.clone(),
         subnet_ids: spec.subnet_ids.clone(),
-        security_group_ids: context.free_groups(),
+        security_group_ids: groups.to_vec(),
         claim_ref: None,
         released_at: None,
     }

@@ -47,6 +47,8 @@ pub struct Observed {
     pub demand: DemandNow,
     /// Pods wait because the quota, or the addresses of the network, are used up.
     pub no_room: bool,
+    /// The security groups of free ports. `None`: they aren't known yet, and no ports are made.
+    pub groups: Option<Vec<String>>,
 }
 
 /// Reads the caches, and asks the API server before a node counts as gone.
@@ -64,11 +66,14 @@ pub async fn observe(context: &Context, object: Arc<KuryrPool>) -> Result<Observ
     let free = context.inventory.free(&name);
     let free = free.iter().filter_map(|name| context.pool_ports.get(None, name));
     let free: Vec<_> = free.filter(|port| stays(port)).collect();
-    let groups = context.free_groups();
-    let outdated = free.iter().filter(|port| port.spec.security_group_ids != groups).cloned().collect();
+    let groups = context.free_groups(&spec.node_name);
+    let is_outdated = |port: &&Arc<KuryrPoolPort>| groups.as_ref().is_some_and(|groups| port.spec.security_group_ids != *groups);
+    let outdated = free.iter().filter(is_outdated).cloned().collect();
+    // Which groups these are to be may not be known yet: they are as they were.
+    let has_its = |port: &KuryrPoolPort| has_groups(port, groups.as_ref().unwrap_or(&port.spec.security_group_ids));
     let cools: Vec<_> = free
         .iter()
-        .filter(|port| is_claimable(port) && has_groups(port, &groups))
+        .filter(|port| is_claimable(port) && has_its(port))
         .map(|port| cool_in(cooling_for(port, now), settings.cool_down()))
         .collect();
     let written = object.status.as_ref().map_or(0, |status| status.demand);
@@ -88,6 +93,7 @@ pub async fn observe(context: &Context, object: Arc<KuryrPool>) -> Result<Observ
         outdated,
         free,
         demand,
+        groups,
         object,
     })
 }

@@ -91,10 +91,10 @@ fn takes_its_time(context: &Context, object: &KuryrPoolPort, step: &Step) -> boo
 /// Makes the port free, for the pool of its node and network. It gets the groups that free ports have.
 async fn release(context: &Context, object: &KuryrPoolPort, used: bool) -> Result<Acted, Error> {
     let claim = object.spec.claim_ref.as_ref().map_or("", |claim| &claim.name);
-    let groups = context.free_groups();
-    // A port that is deleted next keeps the groups that it has.
+    // A port that is deleted next keeps the groups that it has; so does any as long as it isn't known what it is to get.
     let kept = object.metadata.deletion_timestamp.is_none();
-    let groups = if kept { &groups } else { &object.spec.security_group_ids };
+    let groups = context.free_groups(&object.spec.node_name).filter(|_| kept);
+    let groups = groups.as_ref().unwrap_or(&object.spec.security_group_ids);
     let never_there = object.status.as_ref().is_none_or(|status| status.port_id.is_none());
     let released_at = (used && !never_there).then(|| Time(Timestamp::now()));
     let spec = json!({ "claimRef": null, "releasedAt": released_at, "securityGroupIds": groups });

@@ -8,8 +8,8 @@ pub mod plan;
 mod status;
 
 pub use act::create_pool_port;
-pub use fit::{has_groups, is_claimable};
-pub use observe::recorded;
+pub use fit::{has_groups, is_claimable, is_created};
+pub use observe::{claim_of, recorded};
 pub use status::pod_of;
 
 use crate::{
@@ -23,7 +23,10 @@ use kube::ResourceExt;
 use kuryr_api::KuryrPort;
 use kuryr_core::{names, node::Release};
 use observe::{Interface, Observed};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// How soon to look again whether address groups have let go of an address.
+const HAUNTED: Duration = Duration::from_millis(50);
 
 /// The reconciler of KuryrPorts.
 pub struct Ports(pub Arc<Context>);
@@ -48,6 +51,9 @@ impl Reconciler for Ports {
             }
         }
         wait_or_not(context, &seen, &defaults);
+        if next == Next::Converged && seen.interfaces.iter().any(|interface| interface.haunted && !interface.settled) {
+            return Ok(Next::After(HAUNTED));
+        }
         Ok(match seen.release {
             // No object says when a silence has lasted for long enough.
             Release::In(left) if next == Next::Converged => Next::After(left),

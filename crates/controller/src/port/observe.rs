@@ -6,6 +6,7 @@ use crate::{
     error::Error,
     networks::Defaults,
     pod::{self, Pod},
+    policies::Groups,
     runtime::apply,
 };
 use jiff::Timestamp;
@@ -49,6 +50,10 @@ pub struct Interface {
     pub settled: bool,
     /// The port that it has settled on is no longer its own: nothing can be put in its place.
     pub lost: bool,
+    /// The security groups that its port is to have now.
+    pub groups: Groups,
+    /// An address of its port is still meant for a pod that had it before, by others' NetworkPolicies.
+    pub haunted: bool,
 }
 
 impl Observed {
@@ -115,7 +120,11 @@ async fn held(context: &Context, port: &KuryrPort, interface: &str) -> Result<In
         // Another port that it holds besides is none for it: it never leaves the one that it has settled on.
         pool_port = ours.map(Arc::new);
     }
-    Ok(Interface { claim, name, pool_port, settled: recorded.is_some(), lost })
+    let groups = context.groups_for(port, pool_port.as_deref());
+    let status = pool_port.as_ref().and_then(|port| port.status.as_ref());
+    let addresses = status.into_iter().flat_map(|status| &status.addresses).map(|address| address.ip);
+    let haunted = context.is_haunted(port, addresses);
+    Ok(Interface { claim, name, settled: recorded.is_some(), lost, groups, haunted, pool_port })
 }
 
 /// The one of the ports that are claimed for an interface that the claim has settled on, or would settle on now.

@@ -71,6 +71,7 @@ pub fn plan(seen: &Observed, desired: &Desired, cool_down: Duration) -> Vec<Step
         return vec![Step::AddFinalizer];
     }
     let wanted = seen.interfaces.iter().zip(&desired.pool_ports);
+    let wanted = wanted.filter_map(|(interface, spec)| Some((interface, spec.as_ref()?)));
     let never_to_come =
         |(interface, spec): (&Interface, _)| never_to_come(interface, || fits_any(seen, spec, cool_down));
     if wanted.clone().any(never_to_come) && !seen.is_plugged() {

@@ -5,7 +5,7 @@ use super::{
     fit,
     observe::{Interface, Observed},
 };
-use crate::{context::Context, error::Error, inventory::has_its_groups, reasons, runtime::apply};
+use crate::{context::Context, error::Error, inventory::has_its_groups, policies::Groups, reasons, runtime::apply};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
@@ -22,7 +22,8 @@ pub async fn publish(context: &Context, seen: &Observed) -> Result<(), Error> {
     }
     let readiness = context.settings.pods.readiness.into();
     // A claim settles on what is listed, so it lists no port that it may still give up for another one.
-    let settles = |of: &&Interface| of.settled || of.pool_port.as_deref().is_some_and(is_usable);
+    let settles =
+        |of: &&Interface| of.settled || (of.pool_port.as_deref().is_some_and(is_usable) && awaited(of).is_none());
     let settled = seen.interfaces.iter().filter(settles);
     let mut interfaces: Vec<_> = settled.filter_map(|of| interface(of, readiness)).collect();
     let allocated = allocated(&seen.interfaces);
@@ -94,6 +95,13 @@ fn allocated(interfaces: &[Interface]) -> Wanted {
         return wanted(false, reasons::PORT_MISSING, &message);
     }
     let lacking = interfaces.iter().find(|interface| !interface.pool_port.as_deref().is_some_and(is_usable));
+    // Who has been told of its port keeps it; only who starts waits for what others' policies say.
+    if let Some(awaited) = interfaces.iter().filter(|interface| !interface.settled).find_map(awaited) {
+        return match awaited {
+            Some(why) => wanted(false, reasons::AWAITING_POLICIES, &why),
+            None => wanted(false, reasons::PENDING, "NetworkPolicies' security groups are being made"),
+        };
+    }
     let Some(lacking) = lacking else {
         return wanted(true, reasons::ALLOCATED, "every interface has its Neutron port");
     };
@@ -112,6 +120,18 @@ fn allocated(interfaces: &[Interface]) -> Wanted {
         Some(failure) => wanted(false, reasons::known(&failure.reason), &failure.message),
         None if made => wanted(false, reasons::PENDING, "the Neutron port is being given the pod's security groups"),
         None => wanted(false, reasons::PENDING, "the Neutron port is being created"),
+    }
+}
+
+/// What NetworkPolicies have a port wait for. A text where that may take long.
+fn awaited(interface: &Interface) -> Option<Option<String>> {
+    match &interface.groups {
+        Groups::Awaited(why) => Some(why.clone()),
+        Groups::Given(_) if interface.haunted => Some(None),
+        Groups::Given(groups) => {
+            let differs = |port: &KuryrPoolPort| port.spec.security_group_ids != *groups;
+            interface.pool_port.as_deref().is_some_and(differs).then_some(None)
+        }
     }
 }
 
@@ -152,7 +172,9 @@ mod tests {
             interface: "eth0".into(),
         };
         let pool_port = Some(Arc::new(serde_json::from_value(object).unwrap()));
-        Interface { claim, name: "node1-1".into(), pool_port, settled: false, lost: false }
+        let groups = pool_port.as_ref().map(|port: &Arc<KuryrPoolPort>| port.spec.security_group_ids.clone());
+        let groups = Groups::Given(groups.unwrap_or_default());
+        Interface { claim, name: "node1-1".into(), pool_port, settled: false, lost: false, groups, haunted: false }
     }
 
     fn condition(status: &str, reason: &str, message: &str) -> serde_json::Value {
@@ -203,6 +225,7 @@ mod tests {
         let status = |groups| json!({ "portId": "p", "securityGroupIds": groups, "conditions": [condition("True", "Created", "")] });
         let mut opening = interface_with(&status(json!([])));
         Arc::make_mut(opening.pool_port.as_mut().unwrap()).spec.security_group_ids = vec!["open".into()];
+        opening.groups = Groups::Given(vec!["open".into()]);
         assert_eq!(allocated(std::slice::from_ref(&opening)).reason, reasons::PENDING);
         let failed = json!({ "type": "SecurityGroupsSet", "status": "False", "reason": "NeutronRefused", "message": "no such group", "lastTransitionTime": "2026-11-23T00:00:00Z" });
         let status = Arc::make_mut(opening.pool_port.as_mut().unwrap()).status.as_mut().unwrap();

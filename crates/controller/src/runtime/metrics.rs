@@ -1,6 +1,6 @@
 //! Metrics of the controller.
 
-use super::service_metrics::ServiceMetrics;
+use super::{policy_metrics::PolicyMetrics, service_metrics::ServiceMetrics};
 use kuryr_core::error::Class;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
@@ -79,6 +79,8 @@ pub struct Metrics {
     configuration_wrong: Gauge,
     /// What is measured of Services.
     pub services: ServiceMetrics,
+    /// Of NetworkPolicies.
+    pub policies: PolicyMetrics,
 }
 
 fn histogram() -> Histogram {
@@ -110,6 +112,7 @@ impl Metrics {
             networks_resolved: Gauge::default(),
             configuration_wrong: Gauge::default(),
             services: ServiceMetrics::new(registry),
+            policies: PolicyMetrics::new(registry),
         };
         new.clone().register_work(registry);
         new.clone().register_pods(registry);

@@ -12,6 +12,8 @@ pub mod identity;
 pub mod leader;
 pub mod lease;
 pub mod metrics;
+pub mod news;
+pub mod policy_metrics;
 pub mod queue;
 pub mod retry;
 pub mod service_metrics;

@@ -12,6 +12,7 @@
 
 pub mod apply;
 pub mod clause;
+pub mod component;
 pub mod evaluate;
 pub mod facts;
 pub mod groups;
@@ -19,6 +20,7 @@ pub mod observed;
 #[cfg(test)]
 mod oracle;
 pub mod plan;
+pub mod port;
 pub mod prefix;
 pub mod problem;
 pub mod read;
@@ -28,11 +30,13 @@ pub mod step;
 mod tests;
 pub mod world;
 
+pub use component::{Component, Key, components};
 pub use facts::{Abilities, Settings};
 pub use groups::{AddressGroupKey, Direction, GroupKey, Remote, Rule};
 pub use observed::{Desired, Observed};
 pub use plan::{meanwhile, plan};
+pub use port::{Target, target};
 pub use problem::Problem;
 pub use read::read;
-pub use step::Step;
+pub use step::{Step, stages};
 pub use world::{Changes, Fact, World};

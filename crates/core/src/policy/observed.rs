@@ -2,6 +2,7 @@
 
 use super::{
     World,
+    component::Key,
     groups::{AddressGroupKey, GroupKey, Remote, Rule},
     world::Changes,
 };
@@ -29,12 +30,33 @@ impl Desired {
     /// What a change has touched, and the address groups that its groups need.
     #[must_use]
     pub fn of(world: &World, changes: &Changes) -> Self {
-        let groups = changes.groups.iter().map(|key| (key.clone(), world.rules(key).cloned()));
-        let groups: BTreeMap<GroupKey, Option<BTreeSet<Rule>>> = groups.collect();
-        let needed = groups.values().flatten().flatten().filter_map(Rule::address_group);
-        let keys: BTreeSet<&AddressGroupKey> = changes.address_groups.iter().chain(needed).collect();
-        let address_groups = keys.into_iter().map(|key| (key.clone(), world.members(key))).collect();
+        Self::of_keys(world, changes.groups.iter(), changes.address_groups.iter())
+    }
+
+    /// What there is to be of these, and of the address groups that their rules name.
+    #[must_use]
+    pub fn of_keys<'a>(
+        world: &World,
+        groups: impl Iterator<Item = &'a GroupKey>,
+        address_groups: impl Iterator<Item = &'a AddressGroupKey>,
+    ) -> Self {
+        let groups: BTreeMap<GroupKey, Option<BTreeSet<Rule>>> =
+            groups.map(|key| (key.clone(), world.rules(key).cloned())).collect();
+        let needed = groups.values().flatten().flatten().filter_map(Rule::address_group).cloned();
+        let keys: BTreeSet<AddressGroupKey> = address_groups.cloned().chain(needed).collect();
+        let with_members = |key: AddressGroupKey| {
+            let members = world.members(&key);
+            (key, members)
+        };
+        let address_groups = keys.into_iter().map(with_members).collect();
         Self { groups, address_groups }
+    }
+
+    /// All that it says something of.
+    #[must_use]
+    pub fn keys(&self) -> BTreeSet<Key> {
+        let groups = self.groups.keys().cloned().map(Key::Group);
+        groups.chain(self.address_groups.keys().cloned().map(Key::AddressGroup)).collect()
     }
 
     /// With all else that is there gone.

@@ -154,7 +154,9 @@ impl Reader<'_> {
             self.problem(format!("{field}.endPort"), last.to_string(), "a number from `port` to 65535");
             return None;
         };
-        Some(Port::Fixed(Ports::Range { protocol, first, last }))
+        // Neutron takes the range of all ports for no range at all.
+        let all = (first, last) == (1, u16::MAX);
+        Some(Port::Fixed(if all { Ports::Protocol(protocol) } else { Ports::Range { protocol, first, last } }))
     }
 
     fn selector(&mut self, selector: &LabelSelector, field: &str) -> Selector {

@@ -1,8 +1,14 @@
 //! The requests to Neutron. They are data: what is done, logged and compared in tests is the same.
 
-use super::groups::{AddressGroupKey, GroupKey, Rule};
+use super::{
+    component::Key,
+    groups::{AddressGroupKey, GroupKey, Rule},
+};
 use ipnet::IpNet;
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +67,52 @@ pub enum Step {
         /// Its id.
         id: String,
     },
+}
+
+impl Step {
+    /// The group that it is about.
+    #[must_use]
+    pub fn about(&self) -> Key {
+        match self {
+            Self::CreateAddressGroup { key, .. }
+            | Self::AddAddresses { key, .. }
+            | Self::RemoveAddresses { key, .. }
+            | Self::DeleteAddressGroup { key, .. } => Key::AddressGroup(key.clone()),
+            Self::CreateGroup { key }
+            | Self::CreateRules { key, .. }
+            | Self::DeleteRule { key, .. }
+            | Self::DeleteGroup { key, .. } => Key::Group(key.clone()),
+        }
+    }
+
+    /// What it does, as far as order matters: a group comes with what belongs to it.
+    const fn stage(&self) -> u8 {
+        match self {
+            Self::CreateAddressGroup { .. } | Self::AddAddresses { .. } => 0,
+            Self::CreateGroup { .. } | Self::CreateRules { .. } => 1,
+            Self::RemoveAddresses { .. } => 2,
+            Self::DeleteRule { .. } => 3,
+            Self::DeleteGroup { .. } => 4,
+            Self::DeleteAddressGroup { .. } => 5,
+        }
+    }
+}
+
+/// What of a plan can be done at a time: stages, one after the other, each of lanes, side by side, each of steps, one after the other. Only
+/// steps of the same kind for different groups are side by side.
+#[must_use]
+pub fn stages(steps: Vec<Step>) -> Vec<Vec<Vec<Step>>> {
+    let mut stages: Vec<(u8, BTreeMap<Key, Vec<Step>>)> = Vec::new();
+    for step in steps {
+        let same = stages.last().is_some_and(|(stage, _)| *stage == step.stage());
+        if !same {
+            stages.push((step.stage(), BTreeMap::new()));
+        }
+        if let Some((_, lanes)) = stages.last_mut() {
+            lanes.entry(step.about()).or_default().push(step);
+        }
+    }
+    stages.into_iter().map(|(_, lanes)| lanes.into_values().collect()).collect()
 }
 
 impl fmt::Display for Step {

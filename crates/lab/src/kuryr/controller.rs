@@ -34,12 +34,13 @@ openstack:
   cloudsFile: {}
 pods:
   subnets: [pods-v4, pods-v6]
-  securityGroups: [kuryr-pods]
 nodePort:
   securityGroups: [kuryr-pods]
 services:
   subnets: [services-v4, services-v6]
   floatingNetwork: ext
+  auditSeconds: 10
+networkPolicies:
   auditSeconds: 10
 controller:
   listen: 0.0.0.0:{CONTROLLER_PORT}

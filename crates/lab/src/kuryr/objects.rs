@@ -14,7 +14,7 @@ use crate::{
 pub const NAME: &str = "kuryr-objects";
 
 /// Kuryr's kinds.
-const KINDS: &str = "kuryrports,kuryrpoolports,kuryrpools,kuryrloadbalancers";
+const KINDS: &str = "kuryrports,kuryrpoolports,kuryrpools,kuryrloadbalancers,kuryrnetworkpolicies";
 
 /// Applies what stands in `deploy/`.
 pub struct Objects;

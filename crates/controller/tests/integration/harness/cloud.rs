@@ -93,6 +93,21 @@ impl Cloud {
         self.0.fake.octavia()
     }
 
+    /// All security groups, with their rules.
+    pub fn security_groups(&self) -> Vec<kuryr_openstack_fake::SecurityGroupView> {
+        self.0.fake.security_groups()
+    }
+
+    /// All address groups.
+    pub fn address_groups(&self) -> Vec<kuryr_openstack_fake::AddressGroupView> {
+        self.0.fake.address_groups()
+    }
+
+    /// Somebody asks Neutron for something by hand, in Kuryr's project.
+    pub fn by_hand(&self, method: Method, path: &str, body: Option<serde_json::Value>) -> (u16, serde_json::Value) {
+        self.0.fake.by_hand("kuryr", method, path, body)
+    }
+
     /// Where Neutron listens: host and port.
     pub fn neutron(&self) -> String {
         let url: http::Uri = self.0.fake.url(Service::Network).parse().unwrap();

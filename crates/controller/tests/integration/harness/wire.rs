@@ -127,8 +127,11 @@ impl Target {
         }
         parts.next();
         let mut parts = parts.peekable();
-        let namespace = parts.next_if_eq(&"namespaces").and_then(|_| parts.next());
-        let resource = parts.next().unwrap_or(if namespace.is_some() { "namespaces" } else { "" });
+        let (of_namespace, namespace) = match parts.next_if_eq(&"namespaces") {
+            Some(_) => (true, parts.next()),
+            None => (false, None),
+        };
+        let resource = parts.next().unwrap_or(if of_namespace { "namespaces" } else { "" });
         let owned = |part: Option<&str>| part.map(ToOwned::to_owned);
         Self {
             resource: resource.to_owned(),
@@ -139,7 +142,16 @@ impl Target {
     }
 
     fn is_in_namespace(&self) -> bool {
-        matches!(&*self.resource, "pods" | "kuryrports" | "services" | "endpointslices" | "kuryrloadbalancers")
+        matches!(
+            &*self.resource,
+            "pods"
+                | "kuryrports"
+                | "services"
+                | "endpointslices"
+                | "kuryrloadbalancers"
+                | "networkpolicies"
+                | "kuryrnetworkpolicies"
+        )
     }
 
     fn kind(&self) -> String {

@@ -197,6 +197,7 @@ impl World {
             nodes: settings::Nodes::default(),
             sweep: Sweep { period_seconds: 1, grace_seconds: 2, ..Sweep::default() },
             services: settings::Services::default(),
+            network_policies: settings::NetworkPolicies { enabled: false, ..settings::NetworkPolicies::default() },
         };
         let cloud = fake.config();
         let (views, nodes, history) = (Views::default(), Nodes::default(), History::default());
@@ -221,6 +222,13 @@ impl World {
         };
         let settings = Settings { services, ..self.settings.clone() };
         Self { cloud: fake.config(), fake, settings, ..self }
+    }
+
+    /// NetworkPolicies are enforced.
+    pub fn with_policies(mut self) -> Self {
+        self.settings.pods.security_groups = Vec::new();
+        self.settings.network_policies = settings::NetworkPolicies { audit_seconds: 1, ..Default::default() };
+        self
     }
 
     /// Another cluster that has the same project of the same cloud.

@@ -2,7 +2,7 @@
 
 use super::{Set, World, entries::VipEntry};
 use crate::policy::{
-    facts::{Settings, Uid},
+    facts::{ContainerPort, Settings, Uid},
     groups::{AddressGroupKey, GroupKey, Rule, Vip},
     problem::Problem,
 };
@@ -59,6 +59,21 @@ impl World {
     #[must_use]
     pub fn members(&self, key: &AddressGroupKey) -> Option<BTreeSet<IpNet>> {
         self.address_groups.contains_key(key).then(|| self.worked_out_members(key))
+    }
+
+    /// Whether an address is in an address group because this pod has it.
+    #[must_use]
+    pub fn has_member(&self, key: &AddressGroupKey, uid: &Uid) -> bool {
+        let has = |pods| self.selectors.get(pods).is_some_and(|selector| selector.members.contains(uid));
+        match key {
+            AddressGroupKey::Pods(pods) => has(pods),
+            AddressGroupKey::Named { pods, name, number, .. } => {
+                let ports = self.pods.get(uid).into_iter().flat_map(|entry| &entry.pod.ports);
+                let named = |port: &ContainerPort| (&port.name, port.protocol) == (&name.name, name.protocol);
+                has(pods) && ports.filter(|port| named(port)).any(|port| port.number == *number)
+            }
+            AddressGroupKey::Prefixes(_) | AddressGroupKey::Vips { .. } => false,
+        }
     }
 
     /// All groups that there must be.

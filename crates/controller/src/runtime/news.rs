@@ -1,28 +1,49 @@
-//! What was told of Services' own words: an Event that says the same again is a write for nothing (promise P5).
+//! What was told of users' own words: an Event that says the same again is a write for nothing (promise P5).
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+use tokio::time::Instant;
 
-/// What was told last of each Service that something is wrong with, by its uid.
+/// What was told last of each object that something is wrong with, by its uid.
 #[derive(Debug, Default)]
-pub struct News(Mutex<HashMap<String, BTreeSet<String>>>);
+pub struct News {
+    told: Mutex<HashMap<String, BTreeSet<String>>>,
+    written: Mutex<HashMap<String, Instant>>,
+}
 
 impl News {
     /// What of this wasn't told yet. It counts as told from now on, and what isn't wrong any more may be told again.
     pub fn of(&self, uid: &str, problems: &[String]) -> Vec<String> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.told);
         let now: BTreeSet<String> = problems.iter().cloned().collect();
         let before = if now.is_empty() { told.remove(uid) } else { told.insert(uid.to_owned(), now.clone()) };
         let before = before.unwrap_or_default();
         now.difference(&before).cloned().collect()
     }
 
-    /// The Service is gone.
+    /// The object is gone.
     pub fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        lock(&self.told).remove(uid);
+        lock(&self.written).remove(uid);
     }
+
+    /// The object's status has been written.
+    pub fn wrote(&self, uid: &str) {
+        lock(&self.written).insert(uid.to_owned(), Instant::now());
+    }
+
+    /// How long to wait until the object's status may be written again, where it is written once in a period at most.
+    pub fn wait(&self, uid: &str, period: Duration) -> Option<Duration> {
+        let left = period.saturating_sub(lock(&self.written).get(uid)?.elapsed());
+        (!left.is_zero()).then_some(left)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

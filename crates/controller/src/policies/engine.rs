@@ -1,0 +1,236 @@
+//! Brings Neutron to what the policies ask for: what is touched is compared, planned and carried out, part by part and side by side.
+
+use super::{Policies, state::State};
+use crate::context::Context;
+use futures::future::join_all;
+use kuryr_core::policy::{Component, Key, Observed, Step, facts::Uid, plan, stages};
+use kuryr_openstack::Error;
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What is to be done about one part.
+enum Job {
+    /// These are looked up in Neutron: it isn't known what became of a request.
+    LookUp(BTreeSet<Key>),
+    /// These requests are made.
+    Make(Vec<Step>),
+}
+
+/// What a look at all that is pending came to.
+#[derive(Default)]
+struct Round {
+    jobs: Vec<(Component, Job)>,
+    /// When the next one is due though nothing happens.
+    again: Option<Duration>,
+}
+
+/// Works until the end.
+pub async fn run(context: Arc<Context>, policies: Arc<Policies>, stop: CancellationToken) {
+    let tasks = TaskTracker::new();
+    while !stop.is_cancelled() {
+        let round = round(&context, &policies);
+        for (part, job) in round.jobs {
+            let (policies, stop) = (policies.clone(), stop.clone());
+            tasks.spawn(async move { stop.run_until_cancelled(policies.work(part, job)).await });
+        }
+        let wait = round.again.unwrap_or(Duration::from_secs(3600));
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = policies.news.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// Looks at all that is pending: what is done is settled, the rest is planned. Ports that are to change are looked at.
+fn round(context: &Context, policies: &Policies) -> Round {
+    let (mut round, mut settled) = (Round::default(), BTreeSet::new());
+    policies.with(|state| {
+        policies.look_at_ports(context, state);
+        let mut used = None;
+        for part in state.parts() {
+            if let Some(wait) = waits(state, &part) {
+                round.again = Some(round.again.map_or(wait, |again| again.min(wait)));
+                continue;
+            }
+            let doubtful: BTreeSet<Key> = part.touched.intersection(&state.doubtful).cloned().collect();
+            let job = if doubtful.is_empty() {
+                mark_used(context, &mut used, state, &part);
+                if state.moving.values().any(|touched| part.meets(touched)) {
+                    // A port has to lose or get a group first. It is under way.
+                    continue;
+                }
+                Job::Make(plan(&state.desired(&part), &state.observed))
+            } else {
+                Job::LookUp(doubtful)
+            };
+            match job {
+                Job::Make(steps) if steps.is_empty() => settle(state, part, &mut settled),
+                job => {
+                    state.busy.extend(part.touched.iter().cloned());
+                    round.jobs.push((part, job));
+                }
+            }
+        }
+        if !settled.is_empty() {
+            // Ports may have waited for them.
+            state.groups_changed(&settled);
+            policies.look_at_ports(context, state);
+            policies.tell(state);
+        }
+        policies.metrics.set_work(state.pending.len(), state.failures.len(), state.unsettled.len());
+    });
+    round
+}
+
+/// How long a part waits because of what failed. What was refused for good doesn't hold up the rest of its part.
+fn waits(state: &State, part: &Component) -> Option<Duration> {
+    let failing = |key: &&Key| state.failures.remaining(key).is_some();
+    let rests = |key: &&Key| state.failures.rests(key);
+    let failing: Vec<&Key> = part.keys.iter().filter(failing).collect();
+    let all_rest = failing.iter().all(rests);
+    if failing.is_empty() || (all_rest && failing.len() < part.keys.len()) {
+        return None;
+    }
+    failing.iter().filter_map(|key| state.failures.remaining(key)).min()
+}
+
+/// Notes which of the groups that are to go ports have still.
+fn mark_used(context: &Context, used: &mut Option<HashSet<String>>, state: &mut State, part: &Component) {
+    for key in &part.keys {
+        let Key::Group(key) = key else { continue };
+        if state.world.rules(key).is_some() {
+            continue;
+        }
+        let Some(group) = state.observed.groups.get_mut(key) else { continue };
+        group.in_use = used.get_or_insert_with(|| used_groups(context)).contains(&group.id);
+    }
+}
+
+/// The ids of all groups that ports have or are about to get.
+fn used_groups(context: &Context) -> HashSet<String> {
+    let ports = context.pool_ports.all();
+    let ids = ports.iter().flat_map(|port| {
+        let has = port.status.iter().flat_map(|status| &status.security_group_ids);
+        port.spec.security_group_ids.iter().chain(has)
+    });
+    ids.cloned().collect()
+}
+
+/// Nothing is to be done about the part any more, but for what waits until no port has it, or until its time comes.
+fn settle(state: &mut State, part: Component, settled: &mut BTreeSet<Key>) {
+    for key in part.keys {
+        let leaves = match &key {
+            Key::Group(group) => state.world.rules(group).is_none() && state.observed.groups.contains_key(group),
+            Key::AddressGroup(group) => {
+                state.world.members(group).is_none() && state.observed.address_groups.contains_key(group)
+            }
+        };
+        if leaves || state.failures.rests(&key) {
+            continue;
+        }
+        state.failures.forget(&key);
+        state.pending.remove(&key);
+        settled.insert(key);
+    }
+}
+
+impl Policies {
+    /// Does what is to be done about a part. What fails is tried again by a later round.
+    async fn work(&self, part: Component, job: Job) {
+        match job {
+            Job::LookUp(keys) => self.look_up(&keys).await,
+            Job::Make(steps) => self.make(steps).await,
+        }
+        self.with(|state| {
+            state.busy.retain(|key| !part.touched.contains(key));
+            state.groups_changed(&part.touched);
+        });
+        self.news.notify_one();
+    }
+
+    /// Makes the requests, stage by stage. After a stage in which one failed the rest isn't valid any more.
+    async fn make(&self, steps: Vec<Step>) {
+        for stage in stages(steps) {
+            let lanes = stage.into_iter().map(async |lane| {
+                for step in lane {
+                    tracing::debug!(%step, "policies");
+                    if let Err(error) = self.act(&step).await {
+                        self.failed(&step, &error);
+                        return false;
+                    }
+                    self.with(|state| state.failures.forget(&step.about()));
+                }
+                true
+            });
+            if join_all(lanes).await.contains(&false) {
+                return;
+            }
+        }
+    }
+
+    fn failed(&self, step: &Step, error: &Error) {
+        tracing::warn!(%step, %error, "a NetworkPolicy's change of Neutron failed, trying again");
+        let key = step.about();
+        self.with(|state| {
+            state.doubtful.insert(key.clone());
+            if let Step::CreateRules { rules, .. } = step {
+                // One that it names may be gone.
+                state.doubtful.extend(rules.iter().filter_map(|rule| rule.address_group().cloned().map(Key::AddressGroup)));
+            }
+            state.failures.failed(key, error);
+            for uid in policies_of(&step.about()) {
+                state.touch(uid);
+            }
+            self.tell(state);
+        });
+    }
+
+    /// Finds out what Neutron has of these.
+    async fn look_up(&self, keys: &BTreeSet<Key>) {
+        let known = self.with(|state| state.observed.address_groups.clone()).unwrap_or_default();
+        match super::read::some(&self.neutron, self.cluster(), keys, &known).await {
+            Ok(found) => {
+                self.with(|state| {
+                    take_over(state, keys, found.observed);
+                    state.doubtful.retain(|key| !keys.contains(key));
+                });
+                self.remove_strangers(found.strange_groups, found.strange_address_groups).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't look up security groups, trying again");
+                self.with(|state| keys.iter().for_each(|key| state.failures.failed(key.clone(), &error)));
+            }
+        }
+    }
+}
+
+/// Takes in what Neutron has of these: what wasn't found isn't there.
+fn take_over(state: &mut State, keys: &BTreeSet<Key>, mut found: Observed) {
+    for key in keys {
+        match key {
+            Key::Group(key) => match found.groups.remove(key) {
+                Some(group) => state.put_group(key, group),
+                None => state.drop_group(key),
+            },
+            Key::AddressGroup(key) => state.put_address_group(key, found.address_groups.remove(key)),
+        }
+    }
+}
+
+/// The policies whose groups these are.
+pub fn policies_of(key: &Key) -> BTreeSet<Uid> {
+    use kuryr_core::policy::{AddressGroupKey, GroupKey};
+    match key {
+        Key::Group(GroupKey::Policy { uid, .. }) => [uid.clone()].into(),
+        Key::Group(GroupKey::Together(uids)) => uids.clone(),
+        Key::AddressGroup(AddressGroupKey::Vips { policies, .. }) => policies.clone(),
+        Key::Group(_) | Key::AddressGroup(_) => BTreeSet::new(),
+    }
+}

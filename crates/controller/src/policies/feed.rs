@@ -1,0 +1,157 @@
+//! Which change is told to the world.
+
+use super::{Policies, facts};
+use crate::{
+    context::Context,
+    pod::Pod,
+    policies::ports::ports_of,
+    runtime::{
+        feed::Feed,
+        health::Health,
+        queue::Inbox,
+    },
+};
+use k8s_openapi::api::{core::v1, networking::v1::NetworkPolicy};
+use kube::ResourceExt;
+use kuryr_api::{ClaimKind, KuryrNetworkPolicy, KuryrPoolPort, KuryrPort};
+use kuryr_core::{
+    names,
+    policy::Fact,
+};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The watches, and the end of the queue from which the reconciler takes.
+pub struct Parts {
+    pub(super) policies: Feed<NetworkPolicy>,
+    pub(super) namespaces: Feed<v1::Namespace>,
+    pub(super) objects: Feed<KuryrNetworkPolicy>,
+    pub(super) inbox: Inbox<NetworkPolicy>,
+}
+
+impl Parts {
+    /// Connects the watches, and starts them.
+    pub fn watch(
+        mut self,
+        policies: &Arc<Policies>,
+        health: &Health,
+        stop: &CancellationToken,
+        parts: &mut JoinSet<&'static str>,
+    ) -> Inbox<NetworkPolicy> {
+        let all = policies.clone();
+        self.policies.listen(move |policy, gone| {
+            all.policy_changed(policy, gone);
+            all.queue.add(policy.namespace().as_deref(), &policy.name_any());
+        });
+        let all = policies.clone();
+        self.namespaces.listen(move |namespace, gone| {
+            let name = namespace.name_any().into();
+            all.learn([if gone { Fact::NoNamespace(name) } else { Fact::Namespace(facts::namespace(namespace)) }]);
+        });
+        let all = policies.clone();
+        self.objects.listen(move |object, _| {
+            all.queue.add(object.namespace().as_deref(), &object.spec.policy_name);
+        });
+        let Self { policies, namespaces, objects, inbox } = self;
+        spawn(parts, "watch of NetworkPolicies", policies.run(health.clone(), stop.clone()));
+        spawn(parts, "watch of Namespaces", namespaces.run(health.clone(), stop.clone()));
+        spawn(parts, "watch of KuryrNetworkPolicies", objects.run(health.clone(), stop.clone()));
+        inbox
+    }
+}
+
+fn spawn(parts: &mut JoinSet<&'static str>, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+    parts.spawn(async move {
+        part.await;
+        name
+    });
+}
+
+impl Policies {
+    fn policy_changed(&self, policy: &NetworkPolicy, gone: bool) {
+        let uid = facts::uid(policy);
+        self.with(|state| match gone {
+            true => {
+                state.policies.remove(&uid);
+                state.unprogrammed.remove(&uid);
+            }
+            false => {
+                state.policies.insert(uid.clone(), (policy.namespace().unwrap_or_default(), policy.name_any()));
+                state.touch(uid.clone());
+            }
+        });
+        if gone {
+            self.told.forget(&uid);
+        }
+        self.learn([if gone { Fact::NoPolicy(uid) } else { Fact::Policy(facts::policy(policy)) }]);
+    }
+
+    /// A pod has changed, or has gone.
+    pub fn pod_changed(&self, context: &Context, pod: &Pod, gone: bool) {
+        let uid = facts::uid(pod);
+        if gone {
+            self.with(|state| state.pods.remove(&uid));
+            self.learn([Fact::NoPod(uid)]);
+            return;
+        }
+        let name = (pod.namespace().unwrap_or_default(), pod.name_any());
+        if self.with(|_| ()).is_none() {
+            return;
+        }
+        let fact = pod_fact(context, pod);
+        self.with(|state| {
+            state.pods.insert(uid.clone(), name);
+            state.port_changed(&uid);
+        });
+        self.learn([fact]);
+    }
+
+    /// A claim has changed: its pod may have other addresses.
+    pub fn claim_changed(&self, context: &Context, claim: &KuryrPort) {
+        let pod = context.pods.get(claim.namespace().as_deref(), &claim.spec.pod_name);
+        if let Some(pod) = pod.filter(|pod| pod.uid().as_deref() == Some(&claim.spec.pod_uid)) {
+            self.pod_changed(context, &pod, false);
+        }
+    }
+
+    /// A port has changed: so may have the addresses of the pod or the node that has it.
+    pub fn port_changed(&self, context: &Context, port: &KuryrPoolPort) {
+        match port.spec.claim_ref.as_ref().map(|claim| (claim, claim.kind)) {
+            Some((claim, ClaimKind::KuryrPort)) => {
+                if let Some(claim) = context.ports.get(claim.namespace.as_deref(), &claim.name) {
+                    self.claim_changed(context, &claim);
+                }
+            }
+            Some((_, ClaimKind::Node)) => self.node_changed(context, &port.spec.node_name),
+            None => {}
+        }
+        // Groups wait until no port has them.
+        self.wake();
+    }
+
+    /// A node has changed, or has gone.
+    pub fn node_changed(&self, context: &Context, name: &str) {
+        self.learn([match context.nodes.get(None, name) {
+            Some(node) => Fact::Node(facts::node(&node, own_addresses(context, &node))),
+            None => Fact::NoNode(name.into()),
+        }]);
+    }
+}
+
+/// What there is of a pod.
+pub fn pod_fact(context: &Context, pod: &Pod) -> Fact {
+    let name = (pod.namespace().unwrap_or_default(), pod.name_any());
+    let ports = ports_of(context, &facts::uid(pod), &name);
+    Fact::Pod(facts::pod(pod, ports.iter().flat_map(|port| addresses(port)).collect()))
+}
+
+/// The addresses of the node's own port.
+pub fn own_addresses(context: &Context, node: &v1::Node) -> BTreeSet<IpAddr> {
+    let name = names::pool_port(&node.name_any(), &node.uid().unwrap_or_default(), names::NODE_INTERFACE);
+    context.pool_ports.get(None, &name).iter().flat_map(|port| addresses(port)).collect()
+}
+
+fn addresses(port: &KuryrPoolPort) -> Vec<IpAddr> {
+    port.status.iter().flat_map(|status| &status.addresses).map(|address| address.ip).collect()
+}

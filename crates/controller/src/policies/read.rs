@@ -1,0 +1,242 @@
+//! What Neutron has, in the words of `kuryr_core::policy`, and the other way round.
+
+use kuryr_core::{
+    names::OwnerMark,
+    policy::{
+        AddressGroupKey, Direction, GroupKey, Key, Observed, Remote, Rule, World,
+        clause::Ports,
+        facts::Family,
+        observed::{ObservedAddressGroup, ObservedGroup, ObservedRule},
+    },
+    service::spec::Protocol,
+};
+use kuryr_openstack::{
+    Error, Neutron,
+    neutron::{
+        self, AddressGroup, AddressGroupId, AddressGroupQuery, EtherType, NewSecurityGroupRule, SecurityGroup,
+        SecurityGroupId, SecurityGroupQuery, SecurityGroupRule,
+    },
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What of Neutron's groups carries the cluster's mark.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// What is known by its mark.
+    pub observed: Observed,
+    /// Security groups that nobody wants: their policies are gone, or they are there twice.
+    pub strange_groups: Vec<SecurityGroupId>,
+    /// Address groups that nobody wants.
+    pub strange_address_groups: Vec<AddressGroupId>,
+}
+
+/// The groups that are meant by marks.
+#[derive(Debug, Default)]
+pub struct Marks {
+    groups: HashMap<String, GroupKey>,
+    address_groups: HashMap<String, AddressGroupKey>,
+}
+
+impl Marks {
+    /// Those of all groups that there are to be, and of these.
+    pub fn of<'a>(world: &World, further: impl Iterator<Item = &'a Key>) -> Self {
+        let mut marks = Self::default();
+        world.groups().for_each(|key| marks.put_group(key));
+        world.address_groups().for_each(|key| marks.put_address_group(key));
+        for key in further {
+            match key {
+                Key::Group(key) => marks.put_group(key),
+                Key::AddressGroup(key) => marks.put_address_group(key),
+            }
+        }
+        marks
+    }
+
+    fn put_group(&mut self, key: &GroupKey) {
+        self.groups.insert(key.fingerprint(), key.clone());
+    }
+
+    fn put_address_group(&mut self, key: &AddressGroupKey) {
+        self.address_groups.insert(key.fingerprint(), key.clone());
+    }
+}
+
+/// The mark of a group.
+pub fn mark(cluster: &str, fingerprint: String) -> String {
+    OwnerMark { cluster: cluster.to_owned(), uid: fingerprint }.to_string()
+}
+
+/// The mark of a group.
+pub fn mark_of(cluster: &str, key: &Key) -> String {
+    mark(
+        cluster,
+        match key {
+            Key::Group(key) => key.fingerprint(),
+            Key::AddressGroup(key) => key.fingerprint(),
+        },
+    )
+}
+
+/// All groups that this login sees.
+pub struct Listed {
+    groups: Vec<SecurityGroup>,
+    address_groups: Vec<AddressGroup>,
+}
+
+/// Lists all groups. `address_groups`: the cloud has such.
+pub async fn list(neutron: &Neutron, address_groups: bool) -> Result<Listed, Error> {
+    let (groups, named) = (SecurityGroupQuery::default(), AddressGroupQuery::default());
+    let named = async {
+        match address_groups {
+            true => neutron.list_address_groups(&named).await,
+            false => Ok(Vec::new()),
+        }
+    };
+    let (groups, address_groups) = futures::future::try_join(neutron.list_security_groups(&groups), named).await?;
+    Ok(Listed { groups, address_groups })
+}
+
+/// Sorts out what carries the cluster's mark.
+pub fn sort(cluster: &str, marks: &Marks, listed: Listed) -> Inventory {
+    sort_with(cluster, marks, listed.groups, listed.address_groups, HashMap::new())
+}
+
+/// Looks these up, with the address groups that are known already.
+pub async fn some(
+    neutron: &Neutron,
+    cluster: &str,
+    keys: &BTreeSet<Key>,
+    known: &BTreeMap<AddressGroupKey, ObservedAddressGroup>,
+) -> Result<Inventory, Error> {
+    let marks = Marks::of(&World::new(kuryr_core::policy::Settings::default()), keys.iter());
+    let (groups, named): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(|key| matches!(key, Key::Group(_)));
+    let descriptions = |keys: Vec<&Key>| keys.into_iter().map(|key| mark_of(cluster, key)).collect::<Vec<_>>();
+    let mut found = (Vec::new(), Vec::new());
+    if !named.is_empty() {
+        let query = AddressGroupQuery { descriptions: descriptions(named), ..AddressGroupQuery::default() };
+        found.1 = neutron.list_address_groups(&query).await?;
+    }
+    if !groups.is_empty() {
+        let query = SecurityGroupQuery { descriptions: descriptions(groups), ..SecurityGroupQuery::default() };
+        found.0 = neutron.list_security_groups(&query).await?;
+    }
+    let ids = known.iter().map(|(key, group)| (AddressGroupId::from(group.id.as_str()), key.clone()));
+    Ok(sort_with(cluster, &marks, found.0, found.1, ids.collect()))
+}
+
+/// Of several groups with one mark the first one stays: an answer was lost, and the other was made for nothing.
+fn sort_with(
+    cluster: &str,
+    marks: &Marks,
+    mut groups: Vec<SecurityGroup>,
+    mut named: Vec<AddressGroup>,
+    mut ids: HashMap<AddressGroupId, AddressGroupKey>,
+) -> Inventory {
+    let ours = |description: &str| OwnerMark::parse(description).filter(|mark| mark.cluster == cluster);
+    let mut found = Inventory::default();
+    named.sort_by(|a, b| a.id.cmp(&b.id));
+    for group in named {
+        let Some(mark) = ours(&group.description) else { continue };
+        let key = marks.address_groups.get(&mark.uid);
+        match key.filter(|key| !found.observed.address_groups.contains_key(key)) {
+            Some(key) => {
+                ids.insert(group.id.clone(), key.clone());
+                found.observed.address_groups.insert(key.clone(), address_group(&group));
+            }
+            None => found.strange_address_groups.push(group.id),
+        }
+    }
+    groups.sort_by(|a, b| a.id.cmp(&b.id));
+    for group in groups {
+        let Some(mark) = ours(&group.description) else { continue };
+        let key = marks.groups.get(&mark.uid);
+        match key.filter(|key| !found.observed.groups.contains_key(key)) {
+            Some(key) => {
+                let rules = group.rules.iter().map(|rule| (rule.id.to_string(), observed_rule(rule, &ids)));
+                let observed = ObservedGroup { id: group.id.to_string(), rules: rules.collect(), in_use: false };
+                found.observed.groups.insert(key.clone(), observed);
+            }
+            None => found.strange_groups.push(group.id),
+        }
+    }
+    found
+}
+
+/// An address group as Neutron shows it.
+pub fn address_group(group: &AddressGroup) -> ObservedAddressGroup {
+    ObservedAddressGroup { id: group.id.to_string(), members: group.addresses.iter().copied().collect() }
+}
+
+/// A rule as Neutron shows it.
+pub fn observed_rule(rule: &SecurityGroupRule, ids: &HashMap<AddressGroupId, AddressGroupKey>) -> ObservedRule {
+    read(rule, ids).map_or(ObservedRule::Foreign, ObservedRule::Rule)
+}
+
+fn read(rule: &SecurityGroupRule, ids: &HashMap<AddressGroupId, AddressGroupKey>) -> Option<Rule> {
+    let key = rule.key();
+    let direction = match key.direction {
+        neutron::Direction::Ingress => Direction::Ingress,
+        neutron::Direction::Egress => Direction::Egress,
+        neutron::Direction::Other(_) => return None,
+    };
+    let family = match key.ethertype {
+        EtherType::Ipv4 => Family::V4,
+        EtherType::Ipv6 => Family::V6,
+        EtherType::Other(_) => return None,
+    };
+    let protocol = match key.protocol.as_deref() {
+        None => None,
+        Some("tcp") => Some(Protocol::Tcp),
+        Some("udp") => Some(Protocol::Udp),
+        Some("sctp") => Some(Protocol::Sctp),
+        Some(_) => return None,
+    };
+    let ports = match (protocol, key.first, key.last) {
+        (None, None, None) => Ports::All,
+        (Some(protocol), None, None) => Ports::Protocol(protocol),
+        (Some(protocol), Some(first), Some(last)) => Ports::Range { protocol, first, last },
+        _ => return None,
+    };
+    let remote = match key.peers {
+        neutron::RulePeers::All => Remote::Any,
+        neutron::RulePeers::Prefix(net) => Remote::Prefix(net),
+        neutron::RulePeers::AddressGroup(id) => Remote::Group(ids.get(&id)?.clone()),
+        neutron::RulePeers::SecurityGroup(_) => return None,
+    };
+    Some(Rule { direction, family, ports, remote })
+}
+
+/// A rule as Neutron is asked for it. `None`: the address group that it names isn't there.
+pub fn new_rule(
+    group: &SecurityGroupId,
+    rule: &Rule,
+    named: &BTreeMap<AddressGroupKey, ObservedAddressGroup>,
+) -> Option<NewSecurityGroupRule> {
+    let direction = match rule.direction {
+        Direction::Ingress => neutron::Direction::Ingress,
+        Direction::Egress => neutron::Direction::Egress,
+    };
+    let ethertype = match rule.family {
+        Family::V4 => EtherType::Ipv4,
+        Family::V6 => EtherType::Ipv6,
+    };
+    let name = |protocol: Protocol| Some(protocol.to_string().to_lowercase());
+    let (protocol, ports) = match rule.ports {
+        Ports::All => (None, None),
+        Ports::Protocol(protocol) => (name(protocol), None),
+        Ports::Range { protocol, first, last } => (name(protocol), Some((first, last))),
+    };
+    let (prefix, address_group) = match &rule.remote {
+        Remote::Any => (None, None),
+        Remote::Prefix(net) => (Some(*net), None),
+        Remote::Group(key) => (None, Some(AddressGroupId::from(named.get(key)?.id.as_str()))),
+    };
+    Some(NewSecurityGroupRule {
+        protocol,
+        port_range_min: ports.map(|(first, _)| first),
+        port_range_max: ports.map(|(_, last)| last),
+        remote_ip_prefix: prefix,
+        remote_address_group_id: address_group,
+        ..NewSecurityGroupRule::allow_all(group.clone(), direction, ethertype)
+    })
+}

@@ -1,0 +1,239 @@
+//! What is to be in Neutron, what is there, and what is still to be done about the difference.
+
+use super::{failures::Failures, ports::ports_of};
+use crate::{context::Context, port};
+use kuryr_core::policy::{
+    AddressGroupKey, Changes, Component, Desired, Fact, GroupKey, Key, Observed, Target, World, components,
+    facts::Uid,
+    meanwhile,
+    observed::{ObservedAddressGroup, ObservedGroup, ObservedRule},
+    target,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+};
+use tokio::time::Instant;
+
+/// The name of an object with its namespace.
+pub type Name = (String, String);
+
+/// All that is known of policies.
+pub struct State {
+    /// What is to be.
+    pub world: World,
+    /// What is there.
+    pub observed: Observed,
+    /// What has been changed since an audit began: the audit's own reading of it may be older.
+    pub changed: BTreeSet<Key>,
+    /// What is to be looked at.
+    pub pending: BTreeSet<Key>,
+    /// Of which it isn't known what Neutron has.
+    pub doubtful: BTreeSet<Key>,
+    /// What is being changed.
+    pub busy: BTreeSet<Key>,
+    /// What went wrong.
+    pub failures: Failures,
+    /// Pods whose ports may not have the groups that they are to have.
+    pub unsettled: BTreeSet<Uid>,
+    /// Those of them that something has become of.
+    pub look: BTreeSet<Uid>,
+    /// Those of them that have no port yet, because their groups aren't there.
+    pub waiting: BTreeSet<Uid>,
+    /// Those of them whose ports have to change before the groups may, and what these are.
+    pub moving: BTreeMap<Uid, BTreeSet<Key>>,
+    /// Policies that may not be in force as they are now.
+    pub unprogrammed: BTreeMap<Uid, Instant>,
+    /// The names of pods.
+    pub pods: HashMap<Uid, Name>,
+    /// The names of policies.
+    pub policies: HashMap<Uid, Name>,
+    /// It is known what Neutron has.
+    pub is_loaded: bool,
+    /// Which group has which Neutron id.
+    ids: HashMap<String, GroupKey>,
+}
+
+impl State {
+    /// What there is to be. What Neutron has isn't known yet.
+    pub fn new(world: World) -> Self {
+        Self {
+            pending: Desired::all(&world).keys(),
+            world,
+            observed: Observed::default(),
+            changed: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            failures: Failures::default(),
+            unsettled: BTreeSet::new(),
+            look: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            moving: BTreeMap::new(),
+            unprogrammed: BTreeMap::new(),
+            pods: HashMap::new(),
+            policies: HashMap::new(),
+            is_loaded: false,
+            ids: HashMap::new(),
+        }
+    }
+
+    /// Takes in what Neutron has now.
+    pub fn see(&mut self, observed: Observed) {
+        self.ids = observed.groups.iter().map(|(key, group)| (group.id.clone(), key.clone())).collect();
+        self.observed = observed;
+        self.is_loaded = true;
+    }
+
+    /// Takes in what has come, gone or changed.
+    pub fn learn(&mut self, facts: impl IntoIterator<Item = Fact>) {
+        let changes = self.world.learn(facts);
+        self.pending.extend(changes.keys());
+        let Changes { pods, policies, .. } = changes;
+        self.look.extend(pods.iter().cloned());
+        self.unsettled.extend(pods);
+        for uid in policies {
+            self.touch(uid);
+        }
+    }
+
+    /// A pod's port, or its claim, has changed.
+    pub fn port_changed(&mut self, uid: &Uid) {
+        if self.unsettled.contains(uid) {
+            self.look.insert(uid.clone());
+        }
+    }
+
+    /// Something has become of these groups: so it may have of the pods that have or want them.
+    pub fn groups_changed(&mut self, keys: &BTreeSet<Key>) {
+        let groups: BTreeSet<&GroupKey> = keys.iter().filter_map(Key::group).collect();
+        let wants = |uid: &&Uid| {
+            let wants = self.world.groups_of_pod(uid);
+            wants.is_none_or(|wants| wants.iter().any(|key| groups.contains(key)))
+        };
+        let mut look: Vec<Uid> = self.moving.keys().cloned().collect();
+        if !groups.is_empty() {
+            look.extend(self.unsettled.iter().filter(wants).cloned());
+        }
+        self.look.extend(look);
+    }
+
+    /// What there is of a policy may not be in force yet.
+    pub fn touch(&mut self, policy: Uid) {
+        self.unprogrammed.entry(policy).or_insert_with(Instant::now);
+    }
+
+    /// The parts of what is to be done that can be done now.
+    pub fn parts(&self) -> Vec<Component> {
+        let parts = components(&self.pending, &self.world, &self.observed);
+        parts.into_iter().filter(|part| !part.meets(&self.busy)).collect()
+    }
+
+    /// What a part is to be. What was refused for good isn't tried again before its time: the rest of the part needn't wait for it.
+    pub fn desired(&self, part: &Component) -> Desired {
+        let (mut groups, mut address_groups) = (Vec::new(), Vec::new());
+        for key in &part.keys {
+            match key {
+                Key::Group(key) => groups.push(key),
+                Key::AddressGroup(key) => address_groups.push(key),
+            }
+        }
+        let mut desired = Desired::of_keys(&self.world, groups.into_iter(), address_groups.into_iter());
+        desired.groups.retain(|key, wanted| {
+            if !self.failures.rests(&Key::Group(key.clone())) {
+                return true;
+            }
+            let Some(has) = self.observed.groups.get(key) else { return false };
+            let has: BTreeSet<_> = has.rules.values().filter_map(ObservedRule::rule).collect();
+            wanted.iter_mut().for_each(|rules| rules.retain(|rule| has.contains(rule)));
+            true
+        });
+        desired
+    }
+
+    /// The groups of a port, by their Neutron ids.
+    pub fn keys_of(&self, ids: &[String]) -> BTreeSet<GroupKey> {
+        ids.iter().filter_map(|id| self.ids.get(id)).cloned().collect()
+    }
+
+    /// The Neutron ids of groups, sorted. Groups that aren't there are left out.
+    pub fn ids_of<'a>(&self, keys: impl IntoIterator<Item = &'a GroupKey>) -> Vec<String> {
+        let groups = keys.into_iter().filter_map(|key| self.observed.groups.get(key));
+        let mut ids: Vec<String> = groups.map(|group| group.id.clone()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The groups that a pod's port may have now, from those that it has. `None`: policies don't mean the pod.
+    pub fn target(&self, uid: &Uid, has: &BTreeSet<GroupKey>) -> Option<Target> {
+        let wants = self.world.groups_of_pod(uid)?;
+        let hopeless = |key: &GroupKey| self.failures.is_hopeless(&Key::Group(key.clone()));
+        let otherwise = || {
+            let all: BTreeSet<&GroupKey> = has.union(wants).collect();
+            let named = has.iter().filter_map(|key| self.observed.groups.get(key));
+            let rules = named.flat_map(|group| group.rules.values()).filter_map(ObservedRule::rule);
+            let named: Vec<&AddressGroupKey> = rules.filter_map(|rule| rule.address_group()).collect();
+            let desired = Desired::of_keys(&self.world, all.into_iter(), named.into_iter());
+            meanwhile(&desired, &self.observed, has, wants)
+        };
+        Some(target(|key| self.world.rules(key), &self.observed, (has, wants), hopeless, otherwise))
+    }
+
+    /// Whether a pod has a port in Neutron. One without is closed.
+    pub fn is_connected(&self, context: &Context, uid: &Uid) -> bool {
+        let ports = self.pods.get(uid).map(|name| ports_of(context, uid, name)).unwrap_or_default();
+        ports.iter().any(|port| port::is_created(port))
+    }
+
+    /// What must not change before a port does that has these groups and wants those.
+    pub fn touched_by(&self, has: &BTreeSet<GroupKey>, wants: &BTreeSet<GroupKey>) -> BTreeSet<Key> {
+        let rules = has.iter().filter_map(|key| self.observed.groups.get(key)).flat_map(|group| group.rules.values());
+        let named = rules.filter_map(ObservedRule::rule).filter_map(|rule| rule.address_group());
+        let groups = has.union(wants).cloned().map(Key::Group);
+        groups.chain(named.cloned().map(Key::AddressGroup)).collect()
+    }
+
+    /// Whether an address is still in an address group for somebody who had it before this pod.
+    pub fn is_somebody_elses(&self, uid: &Uid, address: IpAddr) -> bool {
+        let groups = self.observed.address_groups.iter().filter(|(key, _)| key.pods().is_some());
+        let mut has = groups.filter(|(_, group)| group.members.contains(&address.into()));
+        has.any(|(key, _)| !self.world.has_member(key, uid))
+    }
+
+    /// The address groups that a policy's groups name.
+    pub fn address_groups_of(&self, groups: &[GroupKey]) -> BTreeSet<&AddressGroupKey> {
+        let rules = groups.iter().filter_map(|key| self.world.rules(key)).flatten();
+        rules.filter_map(|rule| rule.address_group()).collect()
+    }
+
+    /// Neutron has this group now.
+    pub fn put_group(&mut self, key: &GroupKey, group: ObservedGroup) {
+        self.changed.insert(Key::Group(key.clone()));
+        self.ids.insert(group.id.clone(), key.clone());
+        self.observed.groups.insert(key.clone(), group);
+    }
+
+    /// Neutron doesn't have this group any more.
+    pub fn drop_group(&mut self, key: &GroupKey) {
+        self.changed.insert(Key::Group(key.clone()));
+        if let Some(group) = self.observed.groups.remove(key) {
+            self.ids.remove(&group.id);
+        }
+    }
+
+    /// Neutron's rules of a group are others now.
+    pub fn change_rules(&mut self, key: &GroupKey, change: impl FnOnce(&mut BTreeMap<String, ObservedRule>)) {
+        self.changed.insert(Key::Group(key.clone()));
+        if let Some(group) = self.observed.groups.get_mut(key) {
+            change(&mut group.rules);
+        }
+    }
+
+    /// Neutron has this address group now, or doesn't have it any more.
+    pub fn put_address_group(&mut self, key: &AddressGroupKey, group: Option<ObservedAddressGroup>) {
+        self.changed.insert(Key::AddressGroup(key.clone()));
+        match group {
+            Some(group) => drop(self.observed.address_groups.insert(key.clone(), group)),
+            None => drop(self.observed.address_groups.remove(key)),
+        }
+    }
+}
