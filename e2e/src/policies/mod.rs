@@ -2,6 +2,7 @@
 
 pub mod groups;
 pub mod knock;
+pub mod measure;
 pub mod mesh;
 pub mod objects;
 pub mod probe;

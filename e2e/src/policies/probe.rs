@@ -14,10 +14,10 @@ use tokio::{
 };
 
 /// How long an answer is waited for before what is asked counts as closed.
-pub const PATIENCE: Duration = Duration::from_millis(900);
+const PATIENCE: Duration = Duration::from_millis(600);
 
 /// After how long it is asked once more, because a packet may be lost on a busy machine.
-const AGAIN: Duration = Duration::from_millis(300);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// How often it is asked.
 const TRIES: u32 = 3;
@@ -67,7 +67,7 @@ impl From<io::Result<()>> for Outcome {
     }
 }
 
-/// Asks some times within [`PATIENCE`]. The first answer counts.
+/// Asks some times within half a second or so. The first answer counts.
 pub async fn reach(protocol: Protocol, to: SocketAddr) -> Outcome {
     let answer = async {
         match protocol {

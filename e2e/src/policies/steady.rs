@@ -1,9 +1,6 @@
 //! What must never be closed, not even for a moment: an attempt every few ms, and the gaps between those that succeed.
 
-use super::{
-    probe::{self, PATIENCE},
-    table::Protocol,
-};
+use super::{probe, table::Protocol};
 use crate::inside::Inside;
 use anyhow::{Context, Result};
 use std::{
@@ -18,6 +15,9 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// From one attempt to the next.
 const EVERY: Duration = Duration::from_millis(5);
+
+/// How long an answer is waited for: less than until the kernel would send a lost packet again, which would hide that it was lost.
+const PATIENCE: Duration = Duration::from_millis(900);
 
 /// So many attempts in a row that fail are a closed moment. A single one is a packet that a busy machine has lost: the next attempt
 /// comes within a few ms, and no change of groups is undone that fast.
@@ -126,7 +126,6 @@ async fn attempt_until(end: CancellationToken, protocol: Protocol, at: SocketAdd
     ended
 }
 
-/// The patience is less than until the kernel would send a lost packet again, which would hide that it was lost.
 async fn attempt(protocol: Protocol, at: SocketAddr) -> Attempt {
     let begun = Instant::now();
     let outcome = probe::once(protocol, at, PATIENCE).await;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kuryr_e2e::policies::{Mesh, mesh::Agreement, objects, text::World};
+use kuryr_e2e::policies::{Mesh, measure::Agreement, objects, text::World};
 use serde_json::{Value, json};
 use std::time::Instant;
 

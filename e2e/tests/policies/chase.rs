@@ -7,7 +7,7 @@ use kuryr_api::KuryrPort;
 use kuryr_e2e::{
     Cluster,
     inside::Inside,
-    policies::{knock::Knocker, mesh::ENFORCED},
+    policies::{knock::Knocker, measure::ENFORCED},
     wait::{eventually, holds},
 };
 use std::{

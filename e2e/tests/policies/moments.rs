@@ -90,9 +90,10 @@ async fn start_all(stage: &Stage, space: &Namespace, chase: &Chase, to: &[IpAddr
         let ips: Vec<_> = try_join_all(started).await?.iter().flat_map(addresses).collect();
         chase.has_knocked(&ips).await?;
         all.extend(ips);
+        // The next ones start while these go.
         try_join_all(names.iter().map(|name| space.delete(name, Some(0)))).await?;
-        space.empty().await?;
     }
+    space.empty().await?;
     Ok(all)
 }
 

@@ -1,17 +1,17 @@
 //! Policies and the node: "traffic to and from the node where a Pod is running is always allowed" (Kubernetes documentation, Network
 //! Policies).
 
-use super::stage::{FAMILIES, Stage};
+use super::stage::{FAMILIES, PROTOCOLS, Stage};
 use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
 use kuryr_api::ClaimKind;
 use kuryr_e2e::{
     Cluster, PodTemplate,
     inside::Inside,
     inventory::Inventory,
     policies::{
-        mesh::ENFORCED,
+        measure::ENFORCED,
         probe::{self, Outcome},
-        table::Protocol,
     },
     traffic::{self, From},
     wait::{eventually, holds},
@@ -42,15 +42,16 @@ async fn a_pods_own_node_reaches_it_whatever_policies_say() -> Result<()> {
 
 async fn from_node(stage: &Stage, node: &str, pod: &str, expected: Outcome) -> Result<()> {
     let inside = Inside::of(&stage.cluster, &From::node(node)).await?;
-    for family in FAMILIES {
-        for protocol in [Protocol::Tcp, Protocol::Udp] {
+    for protocol in PROTOCOLS {
+        let each = FAMILIES.map(async |family| {
             let at = stage.server(pod, protocol, family)?;
             eventually(&format!("{at} over {} to be {expected}", protocol.as_str()), ENFORCED, async || {
                 let is = inside.spawn(probe::reach(protocol, at)).await?;
                 holds(is == expected, || format!("it is {is}"))
             })
-            .await?;
-        }
+            .await
+        });
+        try_join_all(each).await?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use super::{
     stage::{PROTOCOLS, Stage},
 };
 use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Service;
 use kuryr_e2e::{
     PodTemplate,
@@ -60,19 +61,14 @@ async fn service(stage: &Stage, name: &str) -> Result<Service> {
 
 /// Waits until a Service is open or closed at all of its addresses, over both protocols.
 async fn is(stage: &Stage, outcome: Outcome, from: &str, service: &Service) -> Result<()> {
-    for protocol in PROTOCOLS {
-        over(stage, outcome, from, service, protocol).await?;
-    }
-    Ok(())
+    try_join_all(PROTOCOLS.map(|protocol| over(stage, outcome, from, service, protocol))).await.map(drop)
 }
 
 async fn over(stage: &Stage, outcome: Outcome, from: &str, service: &Service, protocol: Protocol) -> Result<()> {
     let ips = services::cluster_ips(service);
     ensure!(ips.len() == 2, "the Service has {ips:?}");
-    for ip in ips {
-        stage.is(outcome, from, protocol, SocketAddr::new(ip, PORT)).await?;
-    }
-    Ok(())
+    let each = ips.into_iter().map(|ip| stage.is(outcome, from, protocol, SocketAddr::new(ip, PORT)));
+    try_join_all(each).await.map(drop)
 }
 
 /// A Service is open to a client that may reach all of its endpoints, at their own ports.

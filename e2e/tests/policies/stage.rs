@@ -95,19 +95,17 @@ impl Stage {
 
     /// Waits until a server pod is open to another one, over both protocols at both of its addresses, or closed.
     pub async fn pod_is(&self, outcome: Outcome, from: &str, to: &str) -> Result<()> {
-        for protocol in PROTOCOLS {
-            self.protocol_is(outcome, from, to, protocol).await?;
-        }
-        Ok(())
+        let each = PROTOCOLS.map(|protocol| self.protocol_is(outcome, from, to, protocol));
+        try_join_all(each).await.map(drop)
     }
 
     /// As [`Self::pod_is`], over one protocol.
     pub async fn protocol_is(&self, outcome: Outcome, from: &str, to: &str, protocol: Protocol) -> Result<()> {
-        for family in FAMILIES {
+        let each = FAMILIES.map(async |family| {
             let at = self.server(to, protocol, family)?;
-            self.is(outcome, from, protocol, at).await.with_context(|| format!("{to}, over {}", protocol.as_str()))?;
-        }
-        Ok(())
+            self.is(outcome, from, protocol, at).await.with_context(|| format!("{to}, over {}", protocol.as_str()))
+        });
+        try_join_all(each).await.map(drop)
     }
 
     pub async fn policy(&self, name: &str, spec: Value) -> Result<()> {
