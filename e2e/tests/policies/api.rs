@@ -15,7 +15,8 @@ use std::{collections::BTreeSet, env};
 /// Only the cases whose names contain this are tried.
 const ONLY: &str = "KURYR_TEST_CASE";
 
-fn cases(world: &World) -> Result<Vec<Case>> {
+/// All cases, for a mesh with these namespaces and addresses.
+pub fn cases(world: &World) -> Result<Vec<Case>> {
     let mut all = directions::cases();
     all.extend(peers::cases(world)?);
     all.extend(ports::cases());

@@ -7,6 +7,7 @@ mod changes;
 mod chase;
 mod directions;
 mod life;
+mod model;
 mod moments;
 mod node;
 mod peers;
