@@ -45,7 +45,7 @@ pub fn space_labels(space: &str) -> impl Iterator<Item = (&'static str, String)>
 pub fn template(pod: &str) -> PodTemplate {
     // Each agnhost serves one port, over both protocols.
     let script = "/agnhost netexec --http-port=80 --udp-port=80 & exec /agnhost netexec --http-port=81 --udp-port=81";
-    let mut template = PodTemplate::idle(pod).command(&["sh", "-c", script]).label("pod", pod).grace(0);
+    let mut template = PodTemplate::idle(pod).command(&["sh", "-c", script]).label("pod", pod);
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         for number in PORTS {
             let name = format!("serve-{number}-{}", protocol.as_str().to_lowercase());
@@ -138,7 +138,7 @@ impl Mesh {
     pub async fn take_away(&mut self, space: &str, pod: &str) -> Result<()> {
         self.inside.remove(&name(space, pod));
         let namespace = self.space(space)?.clone();
-        namespace.delete(pod, Some(0)).await?;
+        namespace.delete(pod, None).await?;
         crate::wait::eventually("a pod of the mesh to go", POD_PATIENCE, async || {
             let there = namespace.pods().get_opt(pod).await?;
             crate::wait::holds(there.is_none(), || format!("{space}/{pod} is still there"))
