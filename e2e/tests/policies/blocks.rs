@@ -29,7 +29,7 @@ pub fn cases(world: &World) -> Result<Vec<Case>> {
         Case::new("from a pod's addresses of both families", "x", from(&[block(&ya4), block(&ya6)])),
         Case::new("from all of IPv4", "x", from(&[block("0.0.0.0/0")])),
         Case::new("from all of IPv6", "x", from(&[block("::/0")])),
-        Case::new("everything from all addresses", "x", from(&[block("0.0.0.0/0"), block("::/0")])),
+        Case::new("everything from all addresses", "x", from(&[block("0.0.0.0/0"), block("::/0")])).witnessed(),
         Case::new("from all of IPv4 but some pods", "x", from(&[except("0.0.0.0/0", &excepts4)])),
         Case::new("from all pods but some, of both families", "x", from(&both_except)),
         Case::new("from all of IPv6 but the pods", "x", from(&[except("::/0", &[pods6.to_owned()])])),

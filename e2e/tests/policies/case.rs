@@ -24,6 +24,12 @@ impl Case {
         self
     }
 
+    /// A last policy that closes something: what the others open would be so without them, too, and nobody would see when they are in
+    /// force.
+    pub fn witnessed(self) -> Self {
+        self.and("z", json!({ "podSelector": having("pod", "c"), "policyTypes": ["Ingress"] }))
+    }
+
     /// The policies as objects, for a mesh with these namespaces.
     pub fn objects(&self, world: &World) -> Result<Vec<NetworkPolicy>> {
         let objects = self.policies.iter().enumerate().map(|(nth, (space, spec))| {

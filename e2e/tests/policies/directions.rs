@@ -90,7 +90,8 @@ fn opened() -> Vec<Case> {
             "everything in and out",
             "x",
             json!({ "podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}] }),
-        ),
+        )
+        .witnessed(),
         Case::new("nothing, and everything in", "x", deny_all.clone())
             .and("x", json!({ "podSelector": {}, "ingress": [{}] })),
         Case::new("nothing, and everything out", "x", deny_all.clone())

@@ -32,7 +32,7 @@ fn selectors() -> Vec<Case> {
         Case::new("from pods of the own namespace", "x", from(&[pod("b")])),
         Case::new("from all pods of the own namespace", "x", from(&[json!({ "podSelector": {} })])),
         Case::new("from all pods of a namespace", "x", from(&[space("y")])),
-        Case::new("from everything that is a pod", "x", from(&[json!({ "namespaceSelector": {} })])),
+        Case::new("from everything that is a pod", "x", from(&[json!({ "namespaceSelector": {} })])).witnessed(),
         Case::new("from some pods of a namespace: both selectors", "x", from(&[b_of_y])),
         Case::new("from a namespace and from some pods: two peers", "x", from(&[space("y"), pod("b")])),
         Case::new("from pods of a name, wherever", "y", from(&[b_of_all])),
