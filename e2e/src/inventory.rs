@@ -17,7 +17,7 @@ use std::{
 pub const SETTLING: Duration = Duration::from_secs(180);
 
 /// The cluster's name in the lab (`cluster` in its configuration of Kuryr). Ports with another's mark are none of ours.
-const CLUSTER: &str = "lab";
+pub const CLUSTER: &str = "lab";
 
 /// A picture of everything that has to do with pods' ports.
 #[derive(Debug)]

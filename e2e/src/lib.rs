@@ -6,8 +6,10 @@
 pub mod bench;
 pub mod cluster;
 pub mod identity;
+pub mod inside;
 pub mod inventory;
 pub mod neutron_proxy;
+pub mod policies;
 pub mod private_controller;
 pub mod scale;
 pub mod services;

@@ -10,7 +10,7 @@ use kube::{
     runtime::{conditions::is_pod_running, wait::await_condition},
 };
 use serde_json::json;
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 /// Port of the HTTP server in a [`PodTemplate::server`].
 pub const HTTP_PORT: u16 = 8080;
@@ -29,8 +29,8 @@ pub struct PodTemplate {
     args: Vec<String>,
     once: bool,
     probe: Option<Probe>,
-    serves: bool,
-    service: Option<String>,
+    ports: Vec<serde_json::Value>,
+    labels: BTreeMap<String, String>,
     host_network: bool,
     grace: i64,
 }
@@ -59,8 +59,8 @@ impl PodTemplate {
             args,
             once: false,
             probe: None,
-            serves: false,
-            service: None,
+            ports: Vec::new(),
+            labels: [("app".to_owned(), name.to_owned())].into(),
             host_network: false,
             grace: 1,
         }
@@ -70,7 +70,8 @@ impl PodTemplate {
     #[must_use]
     pub fn server(name: &str) -> Self {
         let args = ["netexec".to_owned(), format!("--http-port={HTTP_PORT}"), format!("--udp-port={UDP_PORT}")];
-        Self { args: args.to_vec(), serves: true, ..Self::idle(name) }
+        let server = Self { args: args.to_vec(), ..Self::idle(name) };
+        server.port("http", "TCP", HTTP_PORT).port("echo", "UDP", UDP_PORT)
     }
 
     /// Binds the pod to a node by a node selector, so that the scheduler still has its part.
@@ -111,8 +112,21 @@ impl PodTemplate {
 
     /// Gives it the label `service`, by which a Service of that name selects it.
     #[must_use]
-    pub fn behind(mut self, service: &str) -> Self {
-        self.service = Some(service.to_owned());
+    pub fn behind(self, service: &str) -> Self {
+        self.label("service", service)
+    }
+
+    /// Gives it a label. Without that it has `app`, which is its name.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Gives a port of its container a name.
+    #[must_use]
+    pub fn port(mut self, name: &str, protocol: &str, number: u16) -> Self {
+        self.ports.push(json!({ "name": name, "protocol": protocol, "containerPort": number }));
         self
     }
 
@@ -150,11 +164,8 @@ impl PodTemplate {
             container["readinessProbe"]["timeoutSeconds"] = json!(2);
         }
         // On the node's own network they would be ports of the node, which only one pod can have.
-        if self.serves && !self.host_network {
-            container["ports"] = json!([
-                { "name": "http", "containerPort": HTTP_PORT },
-                { "name": "echo", "containerPort": UDP_PORT, "protocol": "UDP" },
-            ]);
+        if !self.host_network {
+            container["ports"] = json!(self.ports);
         }
         let mut spec = json!({
             "terminationGracePeriodSeconds": self.grace, "enableServiceLinks": false,
@@ -172,22 +183,14 @@ impl PodTemplate {
     pub fn manifest(&self, namespace: &str) -> String {
         json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": { "name": self.name, "namespace": namespace, "labels": self.labels() },
+            "metadata": { "name": self.name, "namespace": namespace, "labels": self.labels },
             "spec": self.spec(),
         })
         .to_string()
     }
 
-    fn labels(&self) -> serde_json::Value {
-        let mut labels = json!({ "app": self.name });
-        if let Some(service) = &self.service {
-            labels["service"] = json!(service);
-        }
-        labels
-    }
-
     fn pod(&self) -> Result<Pod> {
-        let pod = json!({ "metadata": { "name": self.name, "labels": self.labels() }, "spec": self.spec() });
+        let pod = json!({ "metadata": { "name": self.name, "labels": self.labels }, "spec": self.spec() });
         serde_json::from_value(pod).context("building a pod")
     }
 }

@@ -4,26 +4,19 @@
 //! answer keeps the next one from being the first that succeeds.
 
 use super::judge::{Attempt, Judge, Seen};
-use crate::{Cluster, traffic::From};
+use crate::{Cluster, inside::Inside, traffic::From};
 use anyhow::{Context, Result, anyhow};
-use kuryr_lab::engine::netns;
 use std::{
-    fs,
     net::SocketAddr,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    runtime::{Builder, Handle},
-    sync::oneshot,
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::task::AbortOnDropHandle;
 
 /// From one connection to the next, at one address.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -39,8 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The client. It ends when it is dropped.
 pub struct Client {
-    runtime: Handle,
-    end: CancellationToken,
+    inside: Inside,
     interval: Duration,
 }
 
@@ -56,37 +48,15 @@ impl Client {
     /// # Errors
     /// When the namespace can't be found or entered.
     pub async fn in_pod(cluster: &Cluster, pod: &From, addresses: usize) -> Result<Self> {
-        let namespace = namespace_of(cluster, pod).await?;
-        let (tell, told) = oneshot::channel();
-        let end = CancellationToken::new();
-        let until = end.clone();
-        // All sockets of a runtime with one thread are made on that thread.
-        thread::Builder::new().name("client".to_owned()).spawn(move || {
-            let run = || -> Result<()> {
-                let runtime = Builder::new_current_thread().enable_all().build().context("making a runtime")?;
-                drop(tell.send(runtime.handle().clone()));
-                runtime.block_on(until.cancelled());
-                Ok(())
-            };
-            // Who asked hears of a failure by the end of the channel.
-            drop(netns::enter(&namespace.to_string_lossy(), run));
-        })?;
-        let runtime = told.await.with_context(|| format!("no client can run in {pod:?}"))?;
+        let inside = Inside::of(cluster, pod).await?;
         let addresses = u32::try_from(addresses).unwrap_or(u32::MAX);
-        Ok(Self { runtime, end, interval: INTERVAL * addresses.div_ceil(AT_FULL_PACE).max(1) })
+        Ok(Self { inside, interval: INTERVAL * addresses.div_ceil(AT_FULL_PACE).max(1) })
     }
 
     /// Begins to connect to an address, until the judge has seen enough.
     #[must_use]
     pub fn watch(&self, at: SocketAddr, judge: Judge) -> Watch {
-        let seen = self.runtime.spawn(watch(at, self.interval, judge));
-        Watch { at, seen: AbortOnDropHandle::new(seen) }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.end.cancel();
+        Watch { at, seen: self.inside.spawn(watch(at, self.interval, judge)) }
     }
 }
 
@@ -128,18 +98,4 @@ async fn ask(at: SocketAddr) -> std::io::Result<Option<String>> {
     stream.read_to_string(&mut text).await?;
     let body = text.split_once("\r\n\r\n").map(|(_, body)| body.trim().to_owned());
     Ok(body.filter(|body| !body.is_empty()))
-}
-
-/// The file of a pod's network namespace: that of any process inside.
-async fn namespace_of(cluster: &Cluster, pod: &From) -> Result<PathBuf> {
-    let name = cluster.shell(pod, "readlink /proc/self/ns/net").await?;
-    let inode = name.trim().strip_prefix("net:[").and_then(|rest| rest.strip_suffix(']')?.parse::<u64>().ok());
-    let inode = inode.with_context(|| format!("`{name}` names no network namespace"))?;
-    let processes = fs::read_dir("/proc").context("reading /proc")?.flatten();
-    let mut files = processes.map(|process| process.path().join("ns/net"));
-    files.find(|file| is(file, inode)).with_context(|| format!("no process is in the network namespace of {pod:?}"))
-}
-
-fn is(file: &Path, inode: u64) -> bool {
-    fs::metadata(file).is_ok_and(|found| found.ino() == inode)
 }
