@@ -3,15 +3,15 @@
 use super::{
     Policies,
     read::{self, Inventory, Marks},
-    state::State,
+    state::{State, Strangers},
 };
-use kuryr_core::policy::Key;
-use kuryr_openstack::{
-    Found, Priority,
-    neutron::{AddressGroupId, SecurityGroupId},
-};
+use kuryr_core::policy::{Key, facts::Uid, observed::ObservedGroup};
+use kuryr_openstack::{Found, Priority};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
+
+/// How soon it is tried again to delete what nobody wants.
+const STRANGERS: Duration = Duration::from_secs(1);
 
 /// Audits once in each period, until the end.
 pub async fn run(policies: Arc<Policies>, stop: CancellationToken) {
@@ -37,37 +37,49 @@ impl Policies {
                 return;
             }
         };
-        let found = self.with(|state| {
-            let leaving = state.observed.groups.keys().cloned().map(Key::Group);
-            let leaving = leaving.chain(state.observed.address_groups.keys().cloned().map(Key::AddressGroup));
-            let further: BTreeSet<Key> = leaving.collect();
+        self.with(|state| {
+            let further = state.observed.keys();
             let mut found = read::sort(self.cluster(), &Marks::of(&state.world, further.iter()), listed);
             compare(state, &mut found);
-            found
+            state.strangers = found.strangers;
         });
         self.wake();
-        let Some(found) = found else { return };
-        self.remove_strangers(found.strange_groups, found.strange_address_groups).await;
     }
 
-    /// Deletes groups that nobody wants. Those that ports or rules have still are left for the next time.
-    pub(super) async fn remove_strangers(&self, groups: Vec<SecurityGroupId>, address_groups: Vec<AddressGroupId>) {
+    /// Deletes groups that nobody wants. What ports or rules have still is left for another time.
+    pub(super) async fn remove_strangers(&self, strangers: Strangers) {
         if self.settings.sweep.dry_run {
-            tracing::info!(?groups, ?address_groups, "nobody wants these groups; nothing is deleted on a trial");
+            tracing::info!(?strangers, "nobody wants these groups; nothing is deleted on a trial");
             return;
         }
         let neutron = self.neutron.with_priority(Priority::Background);
-        for id in groups {
+        let mut left = Strangers::default();
+        for id in strangers.groups {
             match neutron.delete_security_group(&id).await.found() {
                 Ok(_) => tracing::info!(security_group = %id, "deleted a security group that nobody wants"),
-                Err(error) => tracing::info!(security_group = %id, %error, "a security group that nobody wants stays for now"),
+                Err(error) => {
+                    tracing::info!(security_group = %id, %error, "a security group that nobody wants stays for now");
+                    left.groups.insert(id);
+                }
             }
         }
-        for id in address_groups {
+        for id in strangers.address_groups {
             match neutron.delete_address_group(&id).await.found() {
                 Ok(_) => tracing::info!(address_group = %id, "deleted an address group that nobody wants"),
-                Err(error) => tracing::info!(address_group = %id, %error, "an address group that nobody wants stays for now"),
+                Err(error) => {
+                    tracing::info!(address_group = %id, %error, "an address group that nobody wants stays for now");
+                    left.address_groups.insert(id);
+                }
             }
+        }
+        if !left.is_empty() {
+            // What is seen of them next decides; until then nothing has changed.
+            tokio::time::sleep(STRANGERS).await;
+            self.with(|state| {
+                state.strangers.groups.extend(left.groups);
+                state.strangers.address_groups.extend(left.address_groups);
+            });
+            self.wake();
         }
     }
 }
@@ -76,15 +88,11 @@ impl Policies {
 fn compare(state: &mut State, found: &mut Inventory) {
     let known: BTreeSet<Key> = state.changed.union(&state.busy).cloned().collect();
     let mut changed = BTreeSet::new();
-    let keys = |observed: &kuryr_core::policy::Observed| {
-        let groups = observed.groups.keys().cloned().map(Key::Group);
-        groups.chain(observed.address_groups.keys().cloned().map(Key::AddressGroup)).collect::<BTreeSet<Key>>()
-    };
-    for key in keys(&state.observed).union(&keys(&found.observed)).filter(|key| !known.contains(key)) {
+    for key in state.observed.keys().union(&found.observed.keys()).filter(|key| !known.contains(key)) {
         match key {
             Key::Group(key) => {
                 let new = found.observed.groups.get(key);
-                let same = |a: &kuryr_core::policy::observed::ObservedGroup| {
+                let same = |a: &ObservedGroup| {
                     new.is_some_and(|new| (&new.id, &new.rules) == (&a.id, &a.rules))
                 };
                 if state.observed.groups.get(key).is_some_and(same) {
@@ -114,7 +122,7 @@ fn compare(state: &mut State, found: &mut Inventory) {
         Key::AddressGroup(_) => None,
     });
     let named: BTreeSet<_> = named.cloned().collect();
-    let has = |uid: &&kuryr_core::policy::facts::Uid| {
+    let has = |uid: &&Uid| {
         state.world.groups_of_pod(uid).is_some_and(|groups| !groups.is_disjoint(&named))
     };
     let pods: Vec<_> = state.pods.keys().filter(has).cloned().collect();

@@ -75,16 +75,14 @@ async fn begin(
             read::list(&policies.neutron, address_groups).await.map_err(networks::openstack("security groups"))
         });
         let all = all.await;
-        let strangers = policies.with(|state| {
+        policies.with(|state| {
             let found = read::sort(policies.cluster(), &Marks::of(&state.world, [].iter()), all);
             let (groups, rules) = (found.observed.groups.len(), found.observed.address_groups.len());
             tracing::info!(groups, address_groups = rules, "Neutron's groups are known, NetworkPolicies are served");
             state.see(found.observed);
-            (found.strange_groups, found.strange_address_groups)
+            state.strangers = found.strangers;
         });
         look_over_all(&context, &policies);
-        let (groups, address_groups) = strangers.unwrap_or_default();
-        policies.remove_strangers(groups, address_groups).await;
     };
     if stop.run_until_cancelled(ready).await.is_none() {
         return;

@@ -1,9 +1,13 @@
 //! Brings Neutron to what the policies ask for: what is touched is compared, planned and carried out, part by part and side by side.
 
-use super::{Policies, state::State};
+use super::{
+    Policies,
+    state::{State, Strangers},
+};
 use crate::context::Context;
 use futures::future::join_all;
-use kuryr_core::policy::{Component, Key, Observed, Step, facts::Uid, plan, stages};
+use kube::ResourceExt;
+use kuryr_core::policy::{AddressGroupKey, Component, GroupKey, Key, Observed, Step, facts::Uid, plan, stages};
 use kuryr_openstack::Error;
 use std::{
     collections::{BTreeSet, HashSet},
@@ -24,6 +28,8 @@ enum Job {
 #[derive(Default)]
 struct Round {
     jobs: Vec<(Component, Job)>,
+    /// What nobody wants and nobody has.
+    strangers: Strangers,
     /// When the next one is due though nothing happens.
     again: Option<Duration>,
 }
@@ -36,6 +42,10 @@ pub async fn run(context: Arc<Context>, policies: Arc<Policies>, stop: Cancellat
         for (part, job) in round.jobs {
             let (policies, stop) = (policies.clone(), stop.clone());
             tasks.spawn(async move { stop.run_until_cancelled(policies.work(part, job)).await });
+        }
+        if !round.strangers.is_empty() {
+            let (policies, stop) = (policies.clone(), stop.clone());
+            tasks.spawn(async move { stop.run_until_cancelled(policies.remove_strangers(round.strangers)).await });
         }
         let wait = round.again.unwrap_or(Duration::from_secs(3600));
         tokio::select! {
@@ -84,6 +94,10 @@ fn round(context: &Context, policies: &Policies) -> Round {
             policies.look_at_ports(context, state);
             policies.tell(state);
         }
+        round.strangers = free_strangers(context, &mut used, state);
+        if settled.iter().any(is_of_free_ports) {
+            context.pools.all().iter().for_each(|pool| context.queues.pools.add(None, &pool.name_any()));
+        }
         policies.metrics.set_work(state.pending.len(), state.failures.len(), state.unsettled.len());
     });
     round
@@ -111,6 +125,25 @@ fn mark_used(context: &Context, used: &mut Option<HashSet<String>>, state: &mut 
         let Some(group) = state.observed.groups.get_mut(key) else { continue };
         group.in_use = used.get_or_insert_with(|| used_groups(context)).contains(&group.id);
     }
+}
+
+/// Those of the groups that nobody wants that no port has. Address groups are the last to go: rules may name them.
+fn free_strangers(context: &Context, used: &mut Option<HashSet<String>>, state: &mut State) -> Strangers {
+    if state.strangers.is_empty() {
+        return Strangers::default();
+    }
+    let used = used.get_or_insert_with(|| used_groups(context));
+    let all = std::mem::take(&mut state.strangers.groups);
+    let (kept, groups): (BTreeSet<_>, BTreeSet<_>) = all.into_iter().partition(|id| used.contains(id.as_str()));
+    let address_groups =
+        if kept.is_empty() { std::mem::take(&mut state.strangers.address_groups) } else { BTreeSet::new() };
+    state.strangers.groups = kept;
+    Strangers { groups, address_groups }
+}
+
+/// Whether ports that nobody has are to have this group: they may have waited for it.
+const fn is_of_free_ports(key: &Key) -> bool {
+    matches!(key, Key::Group(GroupKey::OpenIngress | GroupKey::OpenEgress | GroupKey::Node(_)))
 }
 
 /// The ids of all groups that ports have or are about to get.
@@ -199,9 +232,10 @@ impl Policies {
             Ok(found) => {
                 self.with(|state| {
                     take_over(state, keys, found.observed);
+                    state.strangers.groups.extend(found.strangers.groups);
+                    state.strangers.address_groups.extend(found.strangers.address_groups);
                     state.doubtful.retain(|key| !keys.contains(key));
                 });
-                self.remove_strangers(found.strange_groups, found.strange_address_groups).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "can't look up security groups, trying again");
@@ -225,8 +259,7 @@ fn take_over(state: &mut State, keys: &BTreeSet<Key>, mut found: Observed) {
 }
 
 /// The policies whose groups these are.
-pub fn policies_of(key: &Key) -> BTreeSet<Uid> {
-    use kuryr_core::policy::{AddressGroupKey, GroupKey};
+fn policies_of(key: &Key) -> BTreeSet<Uid> {
     match key {
         Key::Group(GroupKey::Policy { uid, .. }) => [uid.clone()].into(),
         Key::Group(GroupKey::Together(uids)) => uids.clone(),

@@ -54,6 +54,13 @@ impl Failures {
         self.0.remove(key);
     }
 
+    /// Something else is wanted of it: it needn't wait.
+    pub fn renew(&mut self, key: &Key) {
+        if let Some(failure) = self.0.get_mut(key) {
+            failure.until = Instant::now();
+        }
+    }
+
     /// What failed last about a group.
     pub fn get(&self, key: &Key) -> Option<&Failure> {
         self.0.get(key)

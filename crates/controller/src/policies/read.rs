@@ -1,5 +1,6 @@
 //! What Neutron has, in the words of `kuryr_core::policy`, and the other way round.
 
+use super::state::Strangers;
 use kuryr_core::{
     names::OwnerMark,
     policy::{
@@ -24,10 +25,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub struct Inventory {
     /// What is known by its mark.
     pub observed: Observed,
-    /// Security groups that nobody wants: their policies are gone, or they are there twice.
-    pub strange_groups: Vec<SecurityGroupId>,
-    /// Address groups that nobody wants.
-    pub strange_address_groups: Vec<AddressGroupId>,
+    /// What nobody wants.
+    pub strangers: Strangers,
 }
 
 /// The groups that are meant by marks.
@@ -143,7 +142,7 @@ fn sort_with(
                 ids.insert(group.id.clone(), key.clone());
                 found.observed.address_groups.insert(key.clone(), address_group(&group));
             }
-            None => found.strange_address_groups.push(group.id),
+            None => drop(found.strangers.address_groups.insert(group.id)),
         }
     }
     groups.sort_by(|a, b| a.id.cmp(&b.id));
@@ -156,7 +155,7 @@ fn sort_with(
                 let observed = ObservedGroup { id: group.id.to_string(), rules: rules.collect(), in_use: false };
                 found.observed.groups.insert(key.clone(), observed);
             }
-            None => found.strange_groups.push(group.id),
+            None => drop(found.strangers.groups.insert(group.id)),
         }
     }
     found

@@ -9,6 +9,7 @@ use kuryr_core::policy::{
     observed::{ObservedAddressGroup, ObservedGroup, ObservedRule},
     target,
 };
+use kuryr_openstack::neutron::{AddressGroupId, SecurityGroupId};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
@@ -17,6 +18,22 @@ use tokio::time::Instant;
 
 /// The name of an object with its namespace.
 pub type Name = (String, String);
+
+/// Groups with the cluster's mark that nobody wants: their policies went while no controller worked, or they are there twice.
+#[derive(Debug, Default)]
+pub struct Strangers {
+    /// Security groups.
+    pub groups: BTreeSet<SecurityGroupId>,
+    /// Address groups.
+    pub address_groups: BTreeSet<AddressGroupId>,
+}
+
+impl Strangers {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.address_groups.is_empty()
+    }
+}
 
 /// All that is known of policies.
 pub struct State {
@@ -50,6 +67,8 @@ pub struct State {
     pub policies: HashMap<Uid, Name>,
     /// It is known what Neutron has.
     pub is_loaded: bool,
+    /// What nobody wants and couldn't be deleted yet.
+    pub strangers: Strangers,
     /// Which group has which Neutron id.
     ids: HashMap<String, GroupKey>,
 }
@@ -73,6 +92,7 @@ impl State {
             pods: HashMap::new(),
             policies: HashMap::new(),
             is_loaded: false,
+            strangers: Strangers::default(),
             ids: HashMap::new(),
         }
     }
@@ -87,7 +107,10 @@ impl State {
     /// Takes in what has come, gone or changed.
     pub fn learn(&mut self, facts: impl IntoIterator<Item = Fact>) {
         let changes = self.world.learn(facts);
-        self.pending.extend(changes.keys());
+        for key in changes.keys() {
+            self.failures.renew(&key);
+            self.pending.insert(key);
+        }
         let Changes { pods, policies, .. } = changes;
         self.look.extend(pods.iter().cloned());
         self.unsettled.extend(pods);
@@ -130,14 +153,7 @@ impl State {
 
     /// What a part is to be. What was refused for good isn't tried again before its time: the rest of the part needn't wait for it.
     pub fn desired(&self, part: &Component) -> Desired {
-        let (mut groups, mut address_groups) = (Vec::new(), Vec::new());
-        for key in &part.keys {
-            match key {
-                Key::Group(key) => groups.push(key),
-                Key::AddressGroup(key) => address_groups.push(key),
-            }
-        }
-        let mut desired = Desired::of_keys(&self.world, groups.into_iter(), address_groups.into_iter());
+        let mut desired = part.desired(&self.world);
         desired.groups.retain(|key, wanted| {
             if !self.failures.rests(&Key::Group(key.clone())) {
                 return true;

@@ -1,5 +1,7 @@
 //! NetworkPolicies: which groups pods' ports have and what these allow, whatever happens.
 
+mod crash;
+mod faults;
 mod fixture;
 mod life;
 mod repair;

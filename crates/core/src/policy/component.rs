@@ -6,7 +6,7 @@
 use super::{
     World,
     groups::{AddressGroupKey, GroupKey, Rule},
-    observed::{Observed, ObservedRule},
+    observed::{Desired, Observed, ObservedRule},
     world::Changes,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +29,15 @@ impl Key {
             Self::AddressGroup(_) => None,
         }
     }
+
+    /// The address group.
+    #[must_use]
+    pub const fn address_group(&self) -> Option<&AddressGroupKey> {
+        match self {
+            Self::AddressGroup(key) => Some(key),
+            Self::Group(_) => None,
+        }
+    }
 }
 
 /// Some groups that are changed together.
@@ -41,6 +50,14 @@ pub struct Component {
 }
 
 impl Component {
+    /// What there is to be of it.
+    #[must_use]
+    pub fn desired(&self, world: &World) -> Desired {
+        let groups = self.keys.iter().filter_map(Key::group);
+        let address_groups = self.keys.iter().filter_map(Key::address_group);
+        Desired::of_keys(world, groups, address_groups)
+    }
+
     /// Whether both touch the same.
     #[must_use]
     pub fn meets(&self, others: &BTreeSet<Key>) -> bool {

@@ -61,6 +61,18 @@ struct State {
     stirred: Instant,
 }
 
+impl Point {
+    /// Before and after each write of a life. What is only read changes nothing, and late ones are left out: the wait for their arrival
+    /// doesn't end in some worlds yet.
+    pub fn around_writes(requests: &[(String, usize)]) -> Vec<Self> {
+        let writes = requests.iter().filter(|(request, _)| !request.starts_with("GET "));
+        let around = |(request, nth): &(String, usize)| {
+            [Moment::Before, Moment::After].map(|moment| Self { request: request.clone(), nth: *nth, moment })
+        };
+        writes.flat_map(around).collect()
+    }
+}
+
 impl Life {
     /// A life that ends at this point, if it is ever reached.
     pub fn new(death: Option<Point>) -> Self {

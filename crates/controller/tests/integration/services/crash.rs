@@ -128,7 +128,7 @@ fn a_crash_anywhere_on_a_services_way_is_healed() {
         keeper.end().await;
         requests
     });
-    let points = points(&requests.concat());
+    let points = Point::around_writes(&requests.concat());
     println!("a Service's way has {} crash points", points.len());
     let visited = in_worlds(AT_ONCE, points.clone(), |world, point| async move {
         let mut world = at_rest(world.with_services().await);
@@ -153,17 +153,4 @@ fn a_crash_anywhere_on_a_services_way_is_healed() {
         }
     }
     assert!(visited.len() * 10 >= points.len() * 8, "too many points were not come by again: {missed:?}");
-}
-
-fn points(requests: &[(String, usize)]) -> Vec<Point> {
-    let mut points = Vec::new();
-    for (request, nth) in requests {
-        let moments: &[Moment] = match request.split_once(' ') {
-            Some(("GET", _)) => &[],
-            // Late ones are left out: the wait for their arrival doesn't end in some worlds yet.
-            _ => &[Moment::Before, Moment::After],
-        };
-        points.extend(moments.iter().map(|moment| Point { request: request.clone(), nth: *nth, moment: *moment }));
-    }
-    points
 }

@@ -10,6 +10,7 @@ use crate::{
     policy::{
         AddressGroupKey, Changes, Desired, Direction, GroupKey, Observed, Remote, Rule, World,
         apply::apply,
+        components,
         facts::{Family, Uid},
         meanwhile,
         observed::{ObservedAddressGroup, ObservedGroup, ObservedRule},
@@ -67,7 +68,8 @@ impl Neutron {
 
     /// What the controller does about a change: ports leave what they are to leave and what grows; then groups, then ports, then what no port
     /// has any more.
-    fn follow(&mut self, world: &World, changes: &Changes) -> Result<(), TestCaseError> {
+    /// In parts, or all at once.
+    fn follow(&mut self, world: &World, changes: &Changes, in_parts: bool) -> Result<(), TestCaseError> {
         let desired = Desired::of(world, changes);
         let observed = self.observed.clone();
         let mut sides = Sides { old: self.flows(), new: flows_of(world), steady: BTreeSet::new() };
@@ -84,8 +86,16 @@ impl Neutron {
             sides.steady = self.ports.iter().filter_map(keeps).collect();
         }
         self.plug(&changes.pods, groups);
-        self.carry_out(&desired, &sides)?;
-        self.carry_out(&desired, &sides)?;
+        if in_parts {
+            for part in components(&changes.keys().collect(), world, &self.observed) {
+                let part = part.desired(world);
+                self.carry_out(&part, &sides)?;
+                self.carry_out(&part, &sides)?;
+            }
+        } else {
+            self.carry_out(&desired, &sides)?;
+            self.carry_out(&desired, &sides)?;
+        }
         for key in changes.pods.iter().filter_map(|uid| world.groups_of_pod(uid)).flatten() {
             let ready = desired.distance(key, &self.observed).is_some_and(|distance| distance.superfluous == 0);
             prop_assert!(ready || !desired.groups.contains_key(key), "{key} isn't ready");
@@ -202,22 +212,22 @@ proptest! {
 
     #[test]
     fn what_a_change_has_touched_is_enough_to_follow_it(
-        start in cluster(), events in vec(event(), 1..12), address_groups in any::<bool>(),
+        start in cluster(), events in vec(event(), 1..12), address_groups in any::<bool>(), in_parts in any::<bool>(),
     ) {
         let mut cluster = start;
         let mut changing = world(&cluster, settings(address_groups));
         let mut neutron = Neutron::default();
-        neutron.follow(&changing, &everything(&changing, &cluster))?;
+        neutron.follow(&changing, &everything(&changing, &cluster), in_parts)?;
         // Some changes are followed one by one, some together.
         let mut pending = Changes::default();
         for (number, event) in events.iter().enumerate() {
             pending.merge(changing.learn(happen(event, &mut cluster)));
             if number % 3 != 0 {
-                neutron.follow(&changing, &std::mem::take(&mut pending))?;
+                neutron.follow(&changing, &std::mem::take(&mut pending), in_parts)?;
                 prop_assert_eq!(neutron.as_desired(), Desired::all(&changing), "after {:?}", event);
             }
         }
-        neutron.follow(&changing, &pending)?;
+        neutron.follow(&changing, &pending, in_parts)?;
         prop_assert_eq!(neutron.as_desired(), Desired::all(&world(&cluster, settings(address_groups))));
     }
 }
