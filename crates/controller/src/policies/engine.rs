@@ -89,6 +89,8 @@ fn round(context: &Context, policies: &Policies) -> Round {
             }
         }
         if !settled.is_empty() {
+            // What is left of their parts is looked at once more: it may have to wait.
+            round.again = Some(Duration::ZERO);
             // Ports may have waited for them.
             state.groups_changed(&settled);
             policies.look_at_ports(context, state);

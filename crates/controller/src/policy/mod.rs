@@ -76,6 +76,10 @@ impl NetworkPolicies {
         seen: &Seen,
     ) -> Result<Next, Error> {
         let (policies, present) = (&self.1, object.status.clone().unwrap_or_default());
+        if seen.is_programmed() {
+            let uid = Uid::from(policy.uid().unwrap_or_default());
+            policies.with(|state| state.unprogrammed.remove(&uid));
+        }
         let wanted = seen.status(policy, &present);
         if wanted == present {
             return Ok(Next::Converged);
@@ -92,12 +96,8 @@ impl NetworkPolicies {
         let written = apply::status(&api, object, &wanted).await?;
         policies.objects.wrote(written);
         policies.told.wrote(&policy.uid().unwrap_or_default());
-        if seen.is_programmed() {
-            let uid = Uid::from(policy.uid().unwrap_or_default());
-            policies.with(|state| state.unprogrammed.remove(&uid));
-            if seen.is_new {
-                policies.metrics.programmed(seen.since);
-            }
+        if seen.is_programmed() && seen.is_new {
+            policies.metrics.programmed(seen.since);
         }
         Ok(Next::Converged)
     }

@@ -111,6 +111,15 @@ pub struct Observed {
     pub address_groups: BTreeMap<AddressGroupKey, ObservedAddressGroup>,
 }
 
+impl Observed {
+    /// All that there is.
+    #[must_use]
+    pub fn keys(&self) -> BTreeSet<Key> {
+        let groups = self.groups.keys().cloned().map(Key::Group);
+        groups.chain(self.address_groups.keys().cloned().map(Key::AddressGroup)).collect()
+    }
+}
+
 /// A security group that Neutron has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObservedGroup {
