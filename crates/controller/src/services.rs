@@ -2,10 +2,12 @@
 
 mod audit;
 mod cloud;
+mod departures;
 mod index;
 
 pub use cloud::Cloud;
 
+use departures::Departures;
 use index::SliceIndex;
 
 use crate::{
@@ -66,6 +68,8 @@ pub struct Services {
     pub memory: Memory,
     /// Load balancers that Octavia is at work on.
     pub pending: Pending,
+    /// Load balancers that go, a few at a time.
+    pub departures: Departures,
     /// What was told of Services' own words.
     pub news: News,
     /// What is measured.
@@ -130,6 +134,7 @@ impl Services {
             events: events.clone(),
             memory: Memory::default(),
             pending: Pending::default(),
+            departures: Departures::default(),
             news: News::default(),
             metrics: metrics.services.clone(),
             policies,
@@ -265,6 +270,7 @@ impl Parts {
             all.tell_policies(object, gone);
             if gone {
                 all.memory.forget(&object.uid().unwrap_or_default());
+                all.departures.left(&object.uid().unwrap_or_default());
             }
         });
     }

@@ -44,6 +44,9 @@ const SAME: Duration = Duration::from_secs(2);
 /// Kubernetes' endpoint slice controller needs 0.05 s where there is little to do.
 const FIRST_SLICE: Duration = Duration::from_secs(1);
 
+/// How soon a load balancer that is to go asks again whether it may.
+const DEPARTURE: Duration = Duration::from_secs(1);
+
 /// How soon to look again at what only a person can put right.
 const BLOCKED: Duration = Duration::from_secs(30);
 
@@ -84,6 +87,10 @@ impl Turn<'_> {
             Step::Create { .. } if let Some(left) = self.awaits_endpoints(&mut known) => {
                 self.services.memory.put(&self.uid, known);
                 Ok(Next::After(left))
+            }
+            Step::Delete { .. } if self.goes && !self.services.departures.has_turn(&self.uid) => {
+                self.services.memory.put(&self.uid, known);
+                Ok(Next::After(DEPARTURE))
             }
             request => match repair_pause(&known) {
                 Some(pause) => {
