@@ -79,6 +79,8 @@ pub struct Services {
     /// Which EndpointSlices each Service has.
     slice_index: Mutex<SliceIndex>,
     known: watch::Sender<Option<Arc<Cloud>>>,
+    /// The lists are there.
+    listed: watch::Sender<bool>,
 }
 
 /// The queues of Services.
@@ -140,6 +142,7 @@ impl Services {
             policies,
             slice_index: Mutex::default(),
             known: watch::Sender::new(None),
+            listed: watch::Sender::new(false),
         };
         (Arc::new(shared), parts)
     }
@@ -174,6 +177,12 @@ impl Services {
         self.known.borrow().clone()
     }
 
+    /// Waits until the lists are there: of two who wait for the same list kube wakes only one.
+    pub async fn listed(&self) {
+        // The sender is ours.
+        let _ = self.listed.subscribe().wait_for(|listed| *listed).await;
+    }
+
     /// The API of the object's kind in its namespace.
     pub fn load_balancers_api(&self, object: &KuryrLoadBalancer) -> Api<KuryrLoadBalancer> {
         Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default())
@@ -191,15 +200,17 @@ impl Services {
         !self.slice_index().slices_of(namespace, service).is_empty()
     }
 
-    /// What NetworkPolicies have to know of a load balancer: its addresses, its ports, and the backends behind them.
+    /// What NetworkPolicies have to know of a load balancer: its addresses, its ports, and the backends behind them. That follows from what
+    /// Kubernetes says; as long as it isn't known what Octavia can do, it is taken to do all of it.
     fn backends(&self, object: &KuryrLoadBalancer) -> Fact {
         let uid = Uid::from(object.spec.service_uid.as_str());
-        let graph = self.cloud().and_then(|cloud| load_balancer::desired(self, &cloud, object));
+        let cloud = self.cloud().unwrap_or_else(|| Arc::new(Cloud::unknown(&self.settings)));
         let goes = object.metadata.deletion_timestamp.is_some();
-        graph.filter(|_| !goes).map_or_else(
-            || Fact::NoService(uid.clone()),
-            |desired| Fact::Service(service_fact(uid.clone(), &desired.graph)),
-        )
+        let desired = load_balancer::desired(self, &cloud, object).filter(|_| !goes);
+        match desired {
+            Some(desired) => Fact::Service(service_fact(uid, &desired.graph)),
+            None => Fact::NoService(uid),
+        }
     }
 
     /// The same of all load balancers.
@@ -207,13 +218,17 @@ impl Services {
         self.load_balancers.all().iter().map(|object| self.backends(object)).collect()
     }
 
-    /// Tells NetworkPolicies of what a load balancer serves now.
-    fn tell_policies(&self, object: &KuryrLoadBalancer, gone: bool) {
+    /// Tells NetworkPolicies of what a load balancer serves now. It is looked up while nobody else tells anything: endpoints and the object itself
+    /// are told by two watches.
+    fn tell_policies(&self, namespace: Option<&str>, name: &str, service: &str) {
         let Some(policies) = &self.policies else { return };
-        policies.learn([match gone {
-            true => Fact::NoService(object.spec.service_uid.as_str().into()),
-            false => self.backends(object),
-        }]);
+        policies.with(|state| {
+            state.learn([match self.load_balancers.get(namespace, name) {
+                Some(object) if object.spec.service_uid == service => self.backends(&object),
+                _ => Fact::NoService(service.into()),
+            }]);
+        });
+        policies.wake();
     }
 
     /// The load balancer of a Service.
@@ -258,7 +273,7 @@ impl Parts {
             for service in changed {
                 all.add_load_balancer_of(&namespace, &service);
                 if let Some(object) = all.load_balancer_of(&namespace, &service) {
-                    all.tell_policies(&object, false);
+                    all.tell_policies(Some(&namespace), &object.name_any(), &object.spec.service_uid);
                 }
             }
         });
@@ -267,7 +282,7 @@ impl Parts {
             let namespace = object.namespace();
             all.queues.load_balancers.add(namespace.as_deref(), &object.name_any());
             all.queues.services.add(namespace.as_deref(), &object.spec.service_name);
-            all.tell_policies(object, gone);
+            all.tell_policies(namespace.as_deref(), &object.name_any(), &object.spec.service_uid);
             if gone {
                 all.memory.forget(&object.uid().unwrap_or_default());
                 all.departures.left(&object.uid().unwrap_or_default());
@@ -351,6 +366,7 @@ async fn begin(shared: Arc<Services>, networks: Arc<Networks>, listed: Cancellat
     if stop.run_until_cancelled(synced).await.is_none() {
         return;
     }
+    shared.listed.send_replace(true);
     listed.cancel();
     // What goes needs nothing but Octavia itself; the rest waits until the cloud is known.
     shared.queues.services.open();
@@ -359,7 +375,8 @@ async fn begin(shared: Arc<Services>, networks: Arc<Networks>, listed: Cancellat
     let changed = || {
         look_over_all(&shared);
         if let Some(policies) = &shared.policies {
-            policies.learn(shared.backends_of_all());
+            policies.with(|state| state.learn(shared.backends_of_all()));
+            policies.wake();
         }
     };
     stop.run_until_cancelled(cloud::follow(&shared, &networks, changed)).await;

@@ -300,7 +300,16 @@ pub struct Concurrency {
 
 impl Default for Concurrency {
     fn default() -> Self {
-        Self { pods: 16, ports: 16, pool_ports: 512, nodes: 4, pools: 4, services: 8, load_balancers: 32, network_policies: 4 }
+        Self {
+            pods: 16,
+            ports: 16,
+            pool_ports: 512,
+            nodes: 4,
+            pools: 4,
+            services: 8,
+            load_balancers: 32,
+            network_policies: 4,
+        }
     }
 }
 

@@ -220,7 +220,7 @@ impl Feeds {
                 context.seen.take(&uid);
             }
             if let Some(policies) = &context.policies {
-                policies.pod_changed(&context, pod, gone);
+                policies.pod_changed(&context, pod);
             }
         });
     }

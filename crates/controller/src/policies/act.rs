@@ -6,7 +6,7 @@ use super::{
 };
 use kuryr_core::policy::{
     AddressGroupKey, GroupKey, Rule, Step,
-    observed::{ObservedAddressGroup, ObservedGroup, ObservedRule},
+    observed::{ObservedGroup, ObservedRule},
 };
 use kuryr_openstack::{
     Error, Found,
@@ -83,7 +83,9 @@ impl Policies {
         let Some(asked) = asked.flatten().filter(|asked| !asked.is_empty()) else { return Ok(()) };
         let created = self.neutron.create_security_group_rules(&asked).await?;
         self.with(|state| {
-            let named = ids(&state.observed.address_groups);
+            let named = rules.iter().filter_map(|rule| rule.address_group());
+            let named = named.filter_map(|key| Some((key, state.observed.address_groups.get(key)?)));
+            let named = named.map(|(key, group)| (AddressGroupId::from(group.id.as_str()), key.clone())).collect();
             let created = observed(&created, &named);
             state.change_rules(key, |rules| rules.extend(created));
         });
@@ -110,10 +112,6 @@ impl Policies {
     fn name(&self, of: &str) -> String {
         format!("{}: {of}", self.cluster()).chars().take(LONGEST_NAME).collect()
     }
-}
-
-fn ids(named: &BTreeMap<AddressGroupKey, ObservedAddressGroup>) -> HashMap<AddressGroupId, AddressGroupKey> {
-    named.iter().map(|(key, group)| (AddressGroupId::from(group.id.as_str()), key.clone())).collect()
 }
 
 fn observed(

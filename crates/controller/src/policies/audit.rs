@@ -39,7 +39,8 @@ impl Policies {
         };
         self.with(|state| {
             let further = state.observed.keys();
-            let mut found = read::sort(self.cluster(), &Marks::of(&state.world, further.iter()), listed);
+            let (marks, known) = (Marks::of(&state.world, further.iter()), state.group_ids());
+            let mut found = read::sort(self.cluster(), &marks, listed, &known);
             compare(state, &mut found);
             state.strangers = found.strangers;
         });
@@ -92,9 +93,7 @@ fn compare(state: &mut State, found: &mut Inventory) {
         match key {
             Key::Group(key) => {
                 let new = found.observed.groups.get(key);
-                let same = |a: &ObservedGroup| {
-                    new.is_some_and(|new| (&new.id, &new.rules) == (&a.id, &a.rules))
-                };
+                let same = |a: &ObservedGroup| new.is_some_and(|new| (&new.id, &new.rules) == (&a.id, &a.rules));
                 if state.observed.groups.get(key).is_some_and(same) {
                     continue;
                 }
@@ -122,9 +121,7 @@ fn compare(state: &mut State, found: &mut Inventory) {
         Key::AddressGroup(_) => None,
     });
     let named: BTreeSet<_> = named.cloned().collect();
-    let has = |uid: &&Uid| {
-        state.world.groups_of_pod(uid).is_some_and(|groups| !groups.is_disjoint(&named))
-    };
+    let has = |uid: &&Uid| state.world.groups_of_pod(uid).is_some_and(|groups| !groups.is_disjoint(&named));
     let pods: Vec<_> = state.pods.keys().filter(has).cloned().collect();
     state.look.extend(pods.iter().cloned());
     state.unsettled.extend(pods);

@@ -67,6 +67,9 @@ async fn begin(
 ) {
     let ready = async {
         tokio::join!(policies.policies.synced(), policies.namespaces.synced(), policies.objects.synced());
+        if let Some(services) = &services {
+            services.listed().await;
+        }
         listed.cancel();
         let settings = persistently("what the cloud can do", || settings(&context, &policies)).await;
         build(&context, &policies, services.as_deref(), settings);
@@ -75,8 +78,10 @@ async fn begin(
             read::list(&policies.neutron, address_groups).await.map_err(networks::openstack("security groups"))
         });
         let all = all.await;
+        // Of two with one mark the one that ports have is the right one.
+        let used = engine::used_groups(&context);
         policies.with(|state| {
-            let found = read::sort(policies.cluster(), &Marks::of(&state.world, [].iter()), all);
+            let found = read::sort(policies.cluster(), &Marks::of(&state.world, [].iter()), all, &used);
             let (groups, rules) = (found.observed.groups.len(), found.observed.address_groups.len());
             tracing::info!(groups, address_groups = rules, "Neutron's groups are known, NetworkPolicies are served");
             state.see(found.observed);

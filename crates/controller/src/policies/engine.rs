@@ -14,7 +14,14 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// For how long the dataplane may let pass what Neutron has said is closed: 0.3 s were measured (docs/neutron-groups.md).
+const DATAPLANE: Duration = Duration::from_millis(350);
+
+/// A request whose answer was lost is carried out by then, if it ever is.
+const LATE: Duration = Duration::from_secs(60);
 
 /// What is to be done about one part.
 enum Job {
@@ -63,10 +70,11 @@ fn round(context: &Context, policies: &Policies) -> Round {
     let (mut round, mut settled) = (Round::default(), BTreeSet::new());
     policies.with(|state| {
         policies.look_at_ports(context, state);
+        round.wait(state.recheck());
         let mut used = None;
         for part in state.parts() {
-            if let Some(wait) = waits(state, &part) {
-                round.again = Some(round.again.map_or(wait, |again| again.min(wait)));
+            if part.touched.iter().any(|key| state.failures.blocks(key)) {
+                round.wait(part.touched.iter().filter_map(|key| state.failures.remaining(key)).min());
                 continue;
             }
             let doubtful: BTreeSet<Key> = part.touched.intersection(&state.doubtful).cloned().collect();
@@ -81,7 +89,10 @@ fn round(context: &Context, policies: &Policies) -> Round {
                 Job::LookUp(doubtful)
             };
             match job {
-                Job::Make(steps) if steps.is_empty() => settle(state, part, &mut settled),
+                Job::Make(steps) if steps.is_empty() => {
+                    round.wait(part.keys.iter().filter_map(|key| state.failures.remaining(key)).min());
+                    settle(state, part, &mut settled);
+                }
                 job => {
                     state.busy.extend(part.touched.iter().cloned());
                     round.jobs.push((part, job));
@@ -89,8 +100,6 @@ fn round(context: &Context, policies: &Policies) -> Round {
             }
         }
         if !settled.is_empty() {
-            // What is left of their parts is looked at once more: it may have to wait.
-            round.again = Some(Duration::ZERO);
             // Ports may have waited for them.
             state.groups_changed(&settled);
             policies.look_at_ports(context, state);
@@ -105,16 +114,11 @@ fn round(context: &Context, policies: &Policies) -> Round {
     round
 }
 
-/// How long a part waits because of what failed. What was refused for good doesn't hold up the rest of its part.
-fn waits(state: &State, part: &Component) -> Option<Duration> {
-    let failing = |key: &&Key| state.failures.remaining(key).is_some();
-    let rests = |key: &&Key| state.failures.rests(key);
-    let failing: Vec<&Key> = part.keys.iter().filter(failing).collect();
-    let all_rest = failing.iter().all(rests);
-    if failing.is_empty() || (all_rest && failing.len() < part.keys.len()) {
-        return None;
+impl Round {
+    /// The next round begins after this time at the latest.
+    fn wait(&mut self, wait: Option<Duration>) {
+        self.again = self.again.into_iter().chain(wait).min();
     }
-    failing.iter().filter_map(|key| state.failures.remaining(key)).min()
 }
 
 /// Notes which of the groups that are to go ports have still.
@@ -149,7 +153,7 @@ const fn is_of_free_ports(key: &Key) -> bool {
 }
 
 /// The ids of all groups that ports have or are about to get.
-fn used_groups(context: &Context) -> HashSet<String> {
+pub fn used_groups(context: &Context) -> HashSet<String> {
     let ports = context.pool_ports.all();
     let ids = ports.iter().flat_map(|port| {
         let has = port.status.iter().flat_map(|status| &status.security_group_ids);
@@ -158,41 +162,47 @@ fn used_groups(context: &Context) -> HashSet<String> {
     ids.cloned().collect()
 }
 
-/// Nothing is to be done about the part any more, but for what waits until no port has it, or until its time comes.
+/// Nothing can be done about the part now. What isn't as it is to be waits: until no port has it, until what it needs is there, or until its
+/// time comes.
 fn settle(state: &mut State, part: Component, settled: &mut BTreeSet<Key>) {
-    for key in part.keys {
-        let leaves = match &key {
-            Key::Group(group) => state.world.rules(group).is_none() && state.observed.groups.contains_key(group),
-            Key::AddressGroup(group) => {
-                state.world.members(group).is_none() && state.observed.address_groups.contains_key(group)
-            }
-        };
-        if leaves || state.failures.rests(&key) {
-            continue;
-        }
+    for key in part.keys.into_iter().filter(|key| state.is_done(key)).collect::<Vec<_>>() {
         state.failures.forget(&key);
         state.pending.remove(&key);
         settled.insert(key);
     }
 }
 
+/// A part that is being worked on: nobody else touches it until this ends, however it does.
+struct Busy(Arc<Policies>, Component);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let Self(policies, part) = self;
+        policies.with(|state| {
+            state.busy.retain(|key| !part.touched.contains(key));
+            state.groups_changed(&part.touched);
+        });
+        policies.news.notify_one();
+    }
+}
+
 impl Policies {
     /// Does what is to be done about a part. What fails is tried again by a later round.
-    async fn work(&self, part: Component, job: Job) {
+    async fn work(self: Arc<Self>, part: Component, job: Job) {
+        let _busy = Busy(self.clone(), part);
         match job {
             Job::LookUp(keys) => self.look_up(&keys).await,
             Job::Make(steps) => self.make(steps).await,
         }
-        self.with(|state| {
-            state.busy.retain(|key| !part.touched.contains(key));
-            state.groups_changed(&part.touched);
-        });
-        self.news.notify_one();
     }
 
     /// Makes the requests, stage by stage. After a stage in which one failed the rest isn't valid any more.
     async fn make(&self, steps: Vec<Step>) {
-        for stage in stages(steps) {
+        let stages = stages(steps);
+        let opens = |stage: &Vec<Vec<Step>>| stage.iter().flatten().any(Step::opens);
+        let last_opening = stages.iter().rposition(opens).unwrap_or(0);
+        for (number, stage) in stages.into_iter().enumerate() {
+            let closes = !opens(&stage) && number < last_opening;
             let lanes = stage.into_iter().map(async |lane| {
                 for step in lane {
                     tracing::debug!(%step, "policies");
@@ -207,6 +217,9 @@ impl Policies {
             if join_all(lanes).await.contains(&false) {
                 return;
             }
+            if closes {
+                tokio::time::sleep(DATAPLANE).await;
+            }
         }
     }
 
@@ -214,12 +227,16 @@ impl Policies {
         tracing::warn!(%step, %error, "a NetworkPolicy's change of Neutron failed, trying again");
         let key = step.about();
         self.with(|state| {
-            state.doubtful.insert(key.clone());
+            if error.outcome_unknown() {
+                state.recheck.insert(key.clone(), Instant::now() + LATE);
+            }
+            state.doubt(key.clone());
             if let Step::CreateRules { rules, .. } = step {
                 // One that it names may be gone.
-                state.doubtful.extend(rules.iter().filter_map(|rule| rule.address_group().cloned().map(Key::AddressGroup)));
+                let named = rules.iter().filter_map(|rule| rule.address_group().cloned());
+                named.for_each(|key| state.doubt(Key::AddressGroup(key)));
             }
-            state.failures.failed(key, error);
+            state.failures.failed(key, error, !step.opens());
             for uid in policies_of(&step.about()) {
                 state.touch(uid);
             }
@@ -229,19 +246,22 @@ impl Policies {
 
     /// Finds out what Neutron has of these.
     async fn look_up(&self, keys: &BTreeSet<Key>) {
-        let known = self.with(|state| state.observed.address_groups.clone()).unwrap_or_default();
-        match super::read::some(&self.neutron, self.cluster(), keys, &known).await {
+        let known = self.with(|state| (state.address_group_ids(), state.group_ids())).unwrap_or_default();
+        match super::read::some(&self.neutron, self.cluster(), keys, known).await {
             Ok(found) => {
                 self.with(|state| {
                     take_over(state, keys, found.observed);
                     state.strangers.groups.extend(found.strangers.groups);
                     state.strangers.address_groups.extend(found.strangers.address_groups);
-                    state.doubtful.retain(|key| !keys.contains(key));
+                    for key in keys {
+                        state.doubtful.remove(key);
+                        state.failures.looked_up(key);
+                    }
                 });
             }
             Err(error) => {
                 tracing::warn!(%error, "can't look up security groups, trying again");
-                self.with(|state| keys.iter().for_each(|key| state.failures.failed(key.clone(), &error)));
+                self.with(|state| keys.iter().for_each(|key| state.failures.failed(key.clone(), &error, true)));
             }
         }
     }

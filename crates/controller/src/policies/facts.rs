@@ -15,11 +15,11 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 use kuryr_core::{
+    policy::facts,
     policy::facts::{
         Backend, ContainerPort, IpBlock, LabelSelector, Labels, Namespace, Node, Peer, Policy, PolicyPort, PolicyRule,
         PortRef, Requirement, Service, Uid,
     },
-    policy::facts,
     service::{graph::Graph, spec::Protocol},
 };
 use std::{collections::BTreeSet, net::IpAddr};

@@ -15,6 +15,7 @@ pub struct Failure {
     count: u32,
     class: Class,
     until: Instant,
+    blocks: bool,
     /// What was said.
     pub message: String,
 }
@@ -40,13 +41,13 @@ impl Failure {
 pub struct Failures(BTreeMap<Key, Failure>);
 
 impl Failures {
-    /// Counts a failure.
-    pub fn failed(&mut self, key: Key, error: &Error) {
+    /// Counts a failure. `blocks`: nothing about the group is tried before its time. Else only what would allow more isn't.
+    pub fn failed(&mut self, key: Key, error: &Error, blocks: bool) {
         let class = error.class();
         let count = self.0.get(&key).filter(|before| before.class == class).map_or(0, |before| before.count) + 1;
         let wait = Backoff::of(class).delay(count, fastrand::f64()).max(error.retry_after().unwrap_or_default());
         let message = format!("{} {} answered: {}", error.method(), error.path(), error.message());
-        self.0.insert(key, Failure { count, class, until: Instant::now() + wait, message });
+        self.0.insert(key, Failure { count, class, until: Instant::now() + wait, blocks, message });
     }
 
     /// It has gone well, or isn't wanted any more.
@@ -72,10 +73,16 @@ impl Failures {
         (!left.is_zero()).then_some(left)
     }
 
-    /// Whether it was refused for good and its time hasn't come.
-    pub fn rests(&self, key: &Key) -> bool {
-        let lasting = self.0.get(key).is_some_and(|failure| matches!(failure.class, Class::Quota | Class::Rejected));
-        lasting && self.remaining(key).is_some()
+    /// Whether nothing may be tried before that.
+    pub fn blocks(&self, key: &Key) -> bool {
+        self.0.get(key).is_some_and(|failure| failure.blocks) && self.remaining(key).is_some()
+    }
+
+    /// Neutron has been asked what there is: a failure to ask is over.
+    pub fn looked_up(&mut self, key: &Key) {
+        if self.0.get(key).is_some_and(|failure| failure.blocks) {
+            self.0.remove(key);
+        }
     }
 
     /// Whether nobody waits for it any longer.

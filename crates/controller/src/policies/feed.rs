@@ -5,19 +5,12 @@ use crate::{
     context::Context,
     pod::Pod,
     policies::ports::ports_of,
-    runtime::{
-        feed::Feed,
-        health::Health,
-        queue::Inbox,
-    },
+    runtime::{feed::Feed, health::Health, queue::Inbox},
 };
 use k8s_openapi::api::{core::v1, networking::v1::NetworkPolicy};
 use kube::ResourceExt;
 use kuryr_api::{ClaimKind, KuryrNetworkPolicy, KuryrPoolPort, KuryrPort};
-use kuryr_core::{
-    names,
-    policy::Fact,
-};
+use kuryr_core::{names, policy::Fact};
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -74,44 +67,48 @@ impl Policies {
         self.with(|state| match gone {
             true => {
                 state.policies.remove(&uid);
+                state.learn([Fact::NoPolicy(uid.clone())]);
                 state.unprogrammed.remove(&uid);
             }
             false => {
                 state.policies.insert(uid.clone(), (policy.namespace().unwrap_or_default(), policy.name_any()));
                 state.touch(uid.clone());
+                state.learn([Fact::Policy(facts::policy(policy))]);
             }
         });
         if gone {
             self.told.forget(&uid);
         }
-        self.learn([if gone { Fact::NoPolicy(uid) } else { Fact::Policy(facts::policy(policy)) }]);
+        self.wake();
     }
 
-    /// A pod has changed, or has gone.
-    pub fn pod_changed(&self, context: &Context, pod: &Pod, gone: bool) {
-        let uid = facts::uid(pod);
-        if gone {
-            self.with(|state| state.pods.remove(&uid));
-            self.learn([Fact::NoPod(uid)]);
-            return;
-        }
-        let name = (pod.namespace().unwrap_or_default(), pod.name_any());
-        if self.with(|_| ()).is_none() {
-            return;
-        }
-        let fact = pod_fact(context, pod);
+    /// A pod has changed, or has gone. What is there now is looked up while nobody else tells anything: several watches tell of a pod, and whoever
+    /// is last must not tell what another has seen before.
+    pub fn pod_changed(&self, context: &Context, pod: &Pod) {
+        let (uid, name) = (facts::uid(pod), (pod.namespace().unwrap_or_default(), pod.name_any()));
         self.with(|state| {
-            state.pods.insert(uid.clone(), name);
-            state.port_changed(&uid);
+            let there = context.pods.get(Some(&name.0), &name.1).filter(|there| facts::uid(&**there) == uid);
+            match there {
+                Some(pod) => {
+                    state.pods.insert(uid.clone(), name);
+                    state.port_changed(&uid);
+                    state.learn([pod_fact(context, &pod)]);
+                }
+                None => {
+                    state.pods.remove(&uid);
+                    state.waiting.remove(&uid);
+                    state.learn([Fact::NoPod(uid)]);
+                }
+            }
         });
-        self.learn([fact]);
+        self.wake();
     }
 
     /// A claim has changed: its pod may have other addresses.
     pub fn claim_changed(&self, context: &Context, claim: &KuryrPort) {
         let pod = context.pods.get(claim.namespace().as_deref(), &claim.spec.pod_name);
         if let Some(pod) = pod.filter(|pod| pod.uid().as_deref() == Some(&claim.spec.pod_uid)) {
-            self.pod_changed(context, &pod, false);
+            self.pod_changed(context, &pod);
         }
     }
 
@@ -132,10 +129,13 @@ impl Policies {
 
     /// A node has changed, or has gone.
     pub fn node_changed(&self, context: &Context, name: &str) {
-        self.learn([match context.nodes.get(None, name) {
-            Some(node) => Fact::Node(facts::node(&node, own_addresses(context, &node))),
-            None => Fact::NoNode(name.into()),
-        }]);
+        self.with(|state| {
+            state.learn([match context.nodes.get(None, name) {
+                Some(node) => Fact::Node(facts::node(&node, own_addresses(context, &node))),
+                None => Fact::NoNode(name.into()),
+            }]);
+        });
+        self.wake();
     }
 }
 

@@ -61,7 +61,8 @@ impl Policies {
             let groups = match state.target(&uid, &has) {
                 Some(Target::Groups(keys)) => return Some(Groups::Given(state.ids_of(&keys))),
                 Some(Target::Wait(key)) => Groups::Awaited(why(state, &key)),
-                None => Groups::Awaited(None),
+                // The pod isn't known yet, or isn't any more.
+                None => return Some(Groups::Awaited(None)),
             };
             state.waiting.insert(uid);
             Some(groups)
@@ -79,11 +80,12 @@ impl Policies {
     /// Looks at the pods that something has become of: those whose ports have their groups are settled, those whose ports are to change
     /// are looked at by their own reconciler.
     pub(super) fn look_at_ports(&self, context: &Context, state: &mut State) {
+        let mut settles = false;
         for uid in std::mem::take(&mut state.look) {
             state.moving.remove(&uid);
             match look_at(context, state, &uid) {
                 Look::Settled => {
-                    state.unsettled.remove(&uid);
+                    settles |= state.unsettled.remove(&uid);
                     state.waiting.remove(&uid);
                 }
                 Look::Unsettled { changes, moving } => {
@@ -96,6 +98,10 @@ impl Policies {
                     }
                 }
             }
+        }
+        if settles {
+            // Policies may be in force with it.
+            self.tell(state);
         }
     }
 }

@@ -18,7 +18,7 @@ use kuryr_openstack::{
         SecurityGroupId, SecurityGroupQuery, SecurityGroupRule,
     },
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What of Neutron's groups carries the cluster's mark.
 #[derive(Debug, Default)]
@@ -95,45 +95,51 @@ pub async fn list(neutron: &Neutron, address_groups: bool) -> Result<Listed, Err
     Ok(Listed { groups, address_groups })
 }
 
-/// Sorts out what carries the cluster's mark.
-pub fn sort(cluster: &str, marks: &Marks, listed: Listed) -> Inventory {
-    sort_with(cluster, marks, listed.groups, listed.address_groups, HashMap::new())
+/// Sorts out what carries the cluster's mark. Of several groups with one mark, one that is `known` stays.
+pub fn sort(cluster: &str, marks: &Marks, listed: Listed, known: &HashSet<String>) -> Inventory {
+    sort_with(cluster, marks, listed, HashMap::new(), known)
 }
 
-/// Looks these up, with the address groups that are known already.
+/// So many are looked up by one request: their descriptions are part of its address.
+const LOOKED_UP_AT_ONCE: usize = 50;
+
+/// The address groups that are known already, by their ids, and the ids of the security groups that are.
+pub type Known = (HashMap<AddressGroupId, AddressGroupKey>, HashSet<String>);
+
+/// Looks these up.
 pub async fn some(
     neutron: &Neutron,
     cluster: &str,
     keys: &BTreeSet<Key>,
-    known: &BTreeMap<AddressGroupKey, ObservedAddressGroup>,
+    (ids, known): Known,
 ) -> Result<Inventory, Error> {
     let marks = Marks::of(&World::new(kuryr_core::policy::Settings::default()), keys.iter());
     let (groups, named): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(|key| matches!(key, Key::Group(_)));
     let descriptions = |keys: Vec<&Key>| keys.into_iter().map(|key| mark_of(cluster, key)).collect::<Vec<_>>();
-    let mut found = (Vec::new(), Vec::new());
-    if !named.is_empty() {
-        let query = AddressGroupQuery { descriptions: descriptions(named), ..AddressGroupQuery::default() };
-        found.1 = neutron.list_address_groups(&query).await?;
+    let mut listed = Listed { groups: Vec::new(), address_groups: Vec::new() };
+    for chunk in descriptions(named).chunks(LOOKED_UP_AT_ONCE) {
+        let query = AddressGroupQuery { descriptions: chunk.to_vec(), ..AddressGroupQuery::default() };
+        listed.address_groups.extend(neutron.list_address_groups(&query).await?);
     }
-    if !groups.is_empty() {
-        let query = SecurityGroupQuery { descriptions: descriptions(groups), ..SecurityGroupQuery::default() };
-        found.0 = neutron.list_security_groups(&query).await?;
+    for chunk in descriptions(groups).chunks(LOOKED_UP_AT_ONCE) {
+        let query = SecurityGroupQuery { descriptions: chunk.to_vec(), ..SecurityGroupQuery::default() };
+        listed.groups.extend(neutron.list_security_groups(&query).await?);
     }
-    let ids = known.iter().map(|(key, group)| (AddressGroupId::from(group.id.as_str()), key.clone()));
-    Ok(sort_with(cluster, &marks, found.0, found.1, ids.collect()))
+    Ok(sort_with(cluster, &marks, listed, ids, &known))
 }
 
-/// Of several groups with one mark the first one stays: an answer was lost, and the other was made for nothing.
+/// Of several groups with one mark one stays: an answer was lost, and the others were made for nothing.
 fn sort_with(
     cluster: &str,
     marks: &Marks,
-    mut groups: Vec<SecurityGroup>,
-    mut named: Vec<AddressGroup>,
+    Listed { mut groups, address_groups: mut named }: Listed,
     mut ids: HashMap<AddressGroupId, AddressGroupKey>,
+    known: &HashSet<String>,
 ) -> Inventory {
     let ours = |description: &str| OwnerMark::parse(description).filter(|mark| mark.cluster == cluster);
     let mut found = Inventory::default();
-    named.sort_by(|a, b| a.id.cmp(&b.id));
+    let first: HashMap<AddressGroupId, AddressGroupKey> = ids.clone();
+    named.sort_by_cached_key(|group| (!first.contains_key(&group.id), group.id.clone()));
     for group in named {
         let Some(mark) = ours(&group.description) else { continue };
         let key = marks.address_groups.get(&mark.uid);
@@ -145,7 +151,7 @@ fn sort_with(
             None => drop(found.strangers.address_groups.insert(group.id)),
         }
     }
-    groups.sort_by(|a, b| a.id.cmp(&b.id));
+    groups.sort_by_cached_key(|group| (!known.contains(group.id.as_str()), group.id.clone()));
     for group in groups {
         let Some(mark) = ours(&group.description) else { continue };
         let key = marks.groups.get(&mark.uid);

@@ -3,7 +3,8 @@
 use super::{failures::Failures, ports::ports_of};
 use crate::{context::Context, port};
 use kuryr_core::policy::{
-    AddressGroupKey, Changes, Component, Desired, Fact, GroupKey, Key, Observed, Target, World, components,
+    AddressGroupKey, Changes, Component, Desired, Fact, GroupKey, Key, Observed, Remote, Rule, Target, World,
+    components,
     facts::Uid,
     meanwhile,
     observed::{ObservedAddressGroup, ObservedGroup, ObservedRule},
@@ -11,8 +12,9 @@ use kuryr_core::policy::{
 };
 use kuryr_openstack::neutron::{AddressGroupId, SecurityGroupId};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -47,6 +49,8 @@ pub struct State {
     pub pending: BTreeSet<Key>,
     /// Of which it isn't known what Neutron has.
     pub doubtful: BTreeSet<Key>,
+    /// When it is to be looked up once more, because a request whose answer was lost may be carried out late.
+    pub recheck: BTreeMap<Key, Instant>,
     /// What is being changed.
     pub busy: BTreeSet<Key>,
     /// What went wrong.
@@ -82,6 +86,7 @@ impl State {
             observed: Observed::default(),
             changed: BTreeSet::new(),
             doubtful: BTreeSet::new(),
+            recheck: BTreeMap::new(),
             busy: BTreeSet::new(),
             failures: Failures::default(),
             unsettled: BTreeSet::new(),
@@ -102,6 +107,8 @@ impl State {
         self.ids = observed.groups.iter().map(|(key, group)| (group.id.clone(), key.clone())).collect();
         self.observed = observed;
         self.is_loaded = true;
+        // Nothing could be done before.
+        self.unprogrammed.values_mut().for_each(|since| *since = Instant::now());
     }
 
     /// Takes in what has come, gone or changed.
@@ -142,7 +149,20 @@ impl State {
 
     /// What there is of a policy may not be in force yet.
     pub fn touch(&mut self, policy: Uid) {
-        self.unprogrammed.entry(policy).or_insert_with(Instant::now);
+        if self.policies.contains_key(&policy) {
+            self.unprogrammed.entry(policy).or_insert_with(Instant::now);
+        }
+    }
+
+    /// Has what is due looked up once more. Answers when the next one is.
+    pub fn recheck(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        let due: Vec<Key> = self.recheck.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
+        for key in due {
+            self.recheck.remove(&key);
+            self.doubt(key);
+        }
+        self.recheck.values().min().map(|at| at.saturating_duration_since(now))
     }
 
     /// The parts of what is to be done that can be done now.
@@ -151,11 +171,11 @@ impl State {
         parts.into_iter().filter(|part| !part.meets(&self.busy)).collect()
     }
 
-    /// What a part is to be. What was refused for good isn't tried again before its time: the rest of the part needn't wait for it.
+    /// What a part is to be. What failed isn't made before its time: only what closes is done meanwhile, and the rest of the part.
     pub fn desired(&self, part: &Component) -> Desired {
         let mut desired = part.desired(&self.world);
         desired.groups.retain(|key, wanted| {
-            if !self.failures.rests(&Key::Group(key.clone())) {
+            if self.failures.remaining(&Key::Group(key.clone())).is_none() {
                 return true;
             }
             let Some(has) = self.observed.groups.get(key) else { return false };
@@ -163,7 +183,47 @@ impl State {
             wanted.iter_mut().for_each(|rules| rules.retain(|rule| has.contains(rule)));
             true
         });
+        desired.address_groups.retain(|key, wanted| {
+            if self.failures.remaining(&Key::AddressGroup(key.clone())).is_none() {
+                return true;
+            }
+            let Some(has) = self.observed.address_groups.get(key) else { return false };
+            wanted.iter_mut().for_each(|members| members.retain(|member| has.members.contains(member)));
+            true
+        });
         desired
+    }
+
+    /// Whether Neutron has what there is to be.
+    pub fn is_done(&self, key: &Key) -> bool {
+        match key {
+            Key::Group(key) => match (self.world.rules(key), self.observed.groups.get(key)) {
+                (None, has) => has.is_none(),
+                (Some(_), None) => false,
+                (Some(wanted), Some(has)) => {
+                    let rules: Option<BTreeSet<_>> = has.rules.values().map(ObservedRule::rule).collect();
+                    rules.is_some_and(|rules| {
+                        rules.len() == wanted.len() && rules.into_iter().all(|rule| wanted.contains(rule))
+                    })
+                }
+            },
+            Key::AddressGroup(key) => {
+                self.world.members(key).as_ref() == self.observed.address_groups.get(key).map(|has| &has.members)
+            }
+        }
+    }
+
+    /// Nobody waits for a group any longer: it fails, or an address group that its rules name does.
+    fn is_hopeless(&self, key: &GroupKey) -> bool {
+        let fails = |key: Key| self.failures.is_hopeless(&key);
+        let named = || self.world.rules(key).into_iter().flatten().filter_map(|rule| rule.address_group());
+        fails(Key::Group(key.clone())) || named().any(|key| fails(Key::AddressGroup(key.clone())))
+    }
+
+    /// It isn't known what Neutron has of this.
+    pub fn doubt(&mut self, key: Key) {
+        self.pending.insert(key.clone());
+        self.doubtful.insert(key);
     }
 
     /// The groups of a port, by their Neutron ids.
@@ -182,7 +242,7 @@ impl State {
     /// The groups that a pod's port may have now, from those that it has. `None`: policies don't mean the pod.
     pub fn target(&self, uid: &Uid, has: &BTreeSet<GroupKey>) -> Option<Target> {
         let wants = self.world.groups_of_pod(uid)?;
-        let hopeless = |key: &GroupKey| self.failures.is_hopeless(&Key::Group(key.clone()));
+        let hopeless = |key: &GroupKey| self.is_hopeless(key);
         let otherwise = || {
             let all: BTreeSet<&GroupKey> = has.union(wants).collect();
             let named = has.iter().filter_map(|key| self.observed.groups.get(key));
@@ -212,7 +272,27 @@ impl State {
     pub fn is_somebody_elses(&self, uid: &Uid, address: IpAddr) -> bool {
         let groups = self.observed.address_groups.iter().filter(|(key, _)| key.pods().is_some());
         let mut has = groups.filter(|(_, group)| group.members.contains(&address.into()));
-        has.any(|(key, _)| !self.world.has_member(key, uid))
+        if self.world.settings().abilities.address_groups {
+            return has.any(|(key, _)| !self.world.has_member(key, uid));
+        }
+        // There, members are rules: of those that are to go, none may mean the address.
+        self.observed.groups.iter().any(|(key, group)| {
+            let wanted = self.world.rules(key);
+            let goes = |rule: &&Rule| wanted.is_none_or(|wanted| !wanted.contains(rule));
+            let means = |rule: &Rule| matches!(rule.remote, Remote::Prefix(net) if net.contains(&address));
+            group.rules.values().filter_map(ObservedRule::rule).filter(goes).any(means)
+        })
+    }
+
+    /// The ids of the address groups that are known.
+    pub fn address_group_ids(&self) -> HashMap<AddressGroupId, AddressGroupKey> {
+        let groups = self.observed.address_groups.iter();
+        groups.map(|(key, group)| (AddressGroupId::from(group.id.as_str()), key.clone())).collect()
+    }
+
+    /// The ids of the security groups that are known.
+    pub fn group_ids(&self) -> HashSet<String> {
+        self.ids.keys().cloned().collect()
     }
 
     /// The address groups that a policy's groups name.
@@ -225,7 +305,13 @@ impl State {
     pub fn put_group(&mut self, key: &GroupKey, group: ObservedGroup) {
         self.changed.insert(Key::Group(key.clone()));
         self.ids.insert(group.id.clone(), key.clone());
-        self.observed.groups.insert(key.clone(), group);
+        let before = self.observed.groups.insert(key.clone(), group);
+        if let Some(before) = before
+            && self.observed.groups.get(key).is_some_and(|group| group.id != before.id)
+        {
+            // Ports that have that one have another group from now on.
+            self.ids.remove(&before.id);
+        }
     }
 
     /// Neutron doesn't have this group any more.

@@ -12,10 +12,7 @@ use crate::{
     },
 };
 use k8s_openapi::{api::networking::v1::NetworkPolicy, apimachinery::pkg::apis::meta::v1::OwnerReference};
-use kube::{
-    Api, Resource, ResourceExt,
-    api::PostParams,
-};
+use kube::{Api, Resource, ResourceExt, api::PostParams};
 use kuryr_api::{CONTROLLER, KuryrNetworkPolicy, KuryrNetworkPolicySpec, conditions::network_policy::INVALID};
 use kuryr_core::{names, policy::facts::Uid};
 use status::Seen;
@@ -69,12 +66,7 @@ impl NetworkPolicies {
         }
     }
 
-    async fn publish(
-        &self,
-        policy: &NetworkPolicy,
-        object: &KuryrNetworkPolicy,
-        seen: &Seen,
-    ) -> Result<Next, Error> {
+    async fn publish(&self, policy: &NetworkPolicy, object: &KuryrNetworkPolicy, seen: &Seen) -> Result<Next, Error> {
         let (policies, present) = (&self.1, object.status.clone().unwrap_or_default());
         if seen.is_programmed() {
             let uid = Uid::from(policy.uid().unwrap_or_default());
@@ -104,10 +96,7 @@ impl NetworkPolicies {
 }
 
 async fn create(policies: &Policies, policy: &NetworkPolicy, name: &str) -> Result<Next, Error> {
-    let spec = KuryrNetworkPolicySpec {
-        policy_name: policy.name_any(),
-        policy_uid: policy.uid().unwrap_or_default(),
-    };
+    let spec = KuryrNetworkPolicySpec { policy_name: policy.name_any(), policy_uid: policy.uid().unwrap_or_default() };
     let mut object = KuryrNetworkPolicy::new(name, spec);
     object.metadata.namespace = policy.namespace();
     object.metadata.owner_references = Some(vec![OwnerReference {

@@ -47,7 +47,8 @@ pub fn look(context: &Context, state: &mut State, uid: &Uid) -> Option<Seen> {
     let selected = state.world.selected(uid)?;
     let groups = state.world.groups_for(uid);
     let named: BTreeSet<AddressGroupKey> = state.address_groups_of(&groups).into_iter().cloned().collect();
-    let keys: Vec<Key> = groups.iter().cloned().map(Key::Group).chain(named.iter().cloned().map(Key::AddressGroup)).collect();
+    let keys: Vec<Key> =
+        groups.iter().cloned().map(Key::Group).chain(named.iter().cloned().map(Key::AddressGroup)).collect();
     let failures: Vec<_> = keys.iter().filter_map(|key| state.failures.get(key)).filter(|one| one.lasts()).collect();
     let touched = state.unprogrammed.get(uid);
     let moves = |uid: &&Uid| state.unsettled.contains(*uid) && state.is_connected(context, uid);
@@ -105,7 +106,9 @@ impl Seen {
     pub fn status(&self, policy: &NetworkPolicy, present: &KuryrNetworkPolicyStatus) -> KuryrNetworkPolicyStatus {
         let generation = policy.metadata.generation;
         let onto = |wanted: Wanted| match present.conditions.iter().find(|one| one.type_ == wanted.type_) {
-            Some(there) if wanted.is_in(&present.conditions) && there.observed_generation == generation => there.clone(),
+            Some(there) if wanted.is_in(&present.conditions) && there.observed_generation == generation => {
+                there.clone()
+            }
             _ => wanted.onto(&present.conditions, generation, Timestamp::now()),
         };
         KuryrNetworkPolicyStatus {
@@ -141,7 +144,9 @@ impl Seen {
 
     fn programmed(&self) -> Wanted {
         let (status, reason, message) = match (self.reason, self.under_way) {
-            (Some(reason), _) => (false, reason, format!("what isn't there yet is closed: {}", self.failures.join("; "))),
+            (Some(reason), _) => {
+                (false, reason, format!("what isn't there yet is closed: {}", self.failures.join("; ")))
+            }
             (None, true) => (false, UPDATING, "Neutron is being brought to what the policy says".to_owned()),
             (None, false) => (true, AS_DESIRED, "Neutron has it, and so have all pods that it selects".to_owned()),
         };

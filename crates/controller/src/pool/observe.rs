@@ -67,7 +67,8 @@ pub async fn observe(context: &Context, object: Arc<KuryrPool>) -> Result<Observ
     let free = free.iter().filter_map(|name| context.pool_ports.get(None, name));
     let free: Vec<_> = free.filter(|port| stays(port)).collect();
     let groups = context.free_groups(&spec.node_name);
-    let is_outdated = |port: &&Arc<KuryrPoolPort>| groups.as_ref().is_some_and(|groups| port.spec.security_group_ids != *groups);
+    let is_outdated =
+        |port: &&Arc<KuryrPoolPort>| groups.as_ref().is_some_and(|groups| port.spec.security_group_ids != *groups);
     let outdated = free.iter().filter(is_outdated).cloned().collect();
     // Which groups these are to be may not be known yet: they are as they were.
     let has_its = |port: &KuryrPoolPort| has_groups(port, groups.as_ref().unwrap_or(&port.spec.security_group_ids));

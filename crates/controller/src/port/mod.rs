@@ -43,6 +43,7 @@ impl Reconciler for Ports {
         let Acted { next, claimed } = act::act(context, &seen, plan).await?;
         if next == Next::Converged {
             seen.settle_on(claimed);
+            seen.look_at_policies(context);
             match status::publish(context, &seen).await {
                 Ok(()) => {}
                 // Decided on a state that is no more, as that before our own last write: the cache has the next one in a moment.

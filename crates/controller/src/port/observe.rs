@@ -78,6 +78,20 @@ impl Observed {
             }
         }
     }
+
+    /// Looks once more at what NetworkPolicies say of those that aren't settled: a port may have been claimed since, or a policy made.
+    pub fn look_at_policies(&mut self, context: &Context) {
+        for interface in self.interfaces.iter_mut().filter(|interface| !interface.settled) {
+            (interface.groups, interface.haunted) = policies_say(context, &self.port, interface.pool_port.as_deref());
+        }
+    }
+}
+
+/// The groups that a port is to have now, and whether an address of it is still meant for another pod.
+fn policies_say(context: &Context, claim: &KuryrPort, port: Option<&KuryrPoolPort>) -> (Groups, bool) {
+    let status = port.and_then(|port| port.status.as_ref());
+    let addresses = status.into_iter().flat_map(|status| &status.addresses).map(|address| address.ip);
+    (context.groups_for(claim, port), context.is_haunted(claim, addresses))
 }
 
 /// Reads the caches, and asks the API server where a cache's silence would end something.
@@ -120,10 +134,7 @@ async fn held(context: &Context, port: &KuryrPort, interface: &str) -> Result<In
         // Another port that it holds besides is none for it: it never leaves the one that it has settled on.
         pool_port = ours.map(Arc::new);
     }
-    let groups = context.groups_for(port, pool_port.as_deref());
-    let status = pool_port.as_ref().and_then(|port| port.status.as_ref());
-    let addresses = status.into_iter().flat_map(|status| &status.addresses).map(|address| address.ip);
-    let haunted = context.is_haunted(port, addresses);
+    let (groups, haunted) = policies_say(context, port, pool_port.as_deref());
     Ok(Interface { claim, name, settled: recorded.is_some(), lost, groups, haunted, pool_port })
 }
 

@@ -133,7 +133,16 @@ fn provider(names: &[String], configured: &Configured) -> Result<Option<String>,
     }
 }
 
+/// A version of Octavia's API that can do everything.
+const ANY_API: ApiVersion = ApiVersion { major: 2, minor: u16::MAX };
+
 impl Cloud {
+    /// One of which nothing is known.
+    pub fn unknown(settings: &crate::settings::Settings) -> Self {
+        let settings = Settings { cluster: settings.cluster.clone(), ..Settings::default() };
+        Self { providers: Vec::new(), api: ANY_API, settings }
+    }
+
     /// The provider of a load balancer that is there already and that nobody has chosen a provider for: its own, as long as the cloud has it. A
     /// provider that the cloud gets later is for new ones only.
     pub fn keep_provider(&self, configured: &Configured, own: Option<&str>) -> Option<String> {

@@ -97,10 +97,7 @@ mod tests {
 
     fn observed(groups: &[(GroupKey, &[Family])]) -> Observed {
         let group = |families: &[Family]| ObservedGroup {
-            rules: families
-                .iter()
-                .map(|family| (format!("{family:?}"), ObservedRule::Rule(rule(*family))))
-                .collect(),
+            rules: families.iter().map(|family| (format!("{family:?}"), ObservedRule::Rule(rule(*family)))).collect(),
             ..ObservedGroup::default()
         };
         let groups = groups.iter().map(|(key, families)| (key.clone(), group(families))).collect();
@@ -109,10 +106,8 @@ mod tests {
 
     /// The open group has both families, the policy's IPv4.
     fn desired() -> Desired {
-        let groups = [
-            (OPEN, Some([rule(Family::V4), rule(Family::V6)].into())),
-            (policy(), Some([rule(Family::V4)].into())),
-        ];
+        let groups =
+            [(OPEN, Some([rule(Family::V4), rule(Family::V6)].into())), (policy(), Some([rule(Family::V4)].into()))];
         Desired { groups: groups.into(), ..Desired::default() }
     }
 

@@ -85,6 +85,18 @@ impl Step {
         }
     }
 
+    /// Whether it allows something. The others close something, or clear away.
+    #[must_use]
+    pub const fn opens(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateAddressGroup { .. }
+                | Self::AddAddresses { .. }
+                | Self::CreateGroup { .. }
+                | Self::CreateRules { .. }
+        )
+    }
+
     /// What it does, as far as order matters: a group comes with what belongs to it.
     const fn stage(&self) -> u8 {
         match self {

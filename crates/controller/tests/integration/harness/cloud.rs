@@ -108,6 +108,11 @@ impl Cloud {
         self.0.fake.by_hand("kuryr", method, path, body)
     }
 
+    /// Gives the group of a rule the same rule once more; its id.
+    pub fn double_rule(&self, rule: &str) -> Option<String> {
+        self.0.fake.double_rule(rule)
+    }
+
     /// Where Neutron listens: host and port.
     pub fn neutron(&self) -> String {
         let url: http::Uri = self.0.fake.url(Service::Network).parse().unwrap();

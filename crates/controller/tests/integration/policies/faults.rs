@@ -1,8 +1,13 @@
 //! Requests that fail, answers that are lost, quotas that are used up.
 
-use super::super::harness::{World, in_world, in_worlds};
-use super::fixture::{delete_policy, marked, only, only_the_common_groups, passes, policy, programmed, relabel, running, says};
+use super::super::harness::{World, eventually_so, in_world, in_worlds};
+use super::fixture::{
+    delete_policy, marked, only, only_the_common_groups, passes, pod, policy, port_of, programmed, relabel, running,
+    says,
+};
 use http::Method;
+use kube::ResourceExt;
+use kuryr_controller::settings::Pools;
 use kuryr_openstack_fake::{Effect, Fault};
 use serde_json::json;
 
@@ -118,6 +123,90 @@ fn a_neutron_that_fails_leaves_what_is_closed_closed() {
         world.fake.heal();
         passes(&world, &[(&web, &db, true)]).await;
         programmed(&world, "db").await;
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn an_address_group_that_can_t_be_made_closes_what_needs_it_and_nothing_else() {
+    in_worlds(2, vec![400, 503], |world, status| async move {
+        let world = world.with_policies();
+        let controller = world.start();
+        let (web, db) = (running(&world, "web", "web").await, running(&world, "db", "db").await);
+        world.fake.inject(&Fault::new(Effect::Status(status, None)).on(Method::POST, "address-groups"));
+        only(&world, "db", "db", "web").await;
+        says(&world, "db", "Programmed", "False", if status == 400 { "Refused" } else { "CloudUnreachable" }).await;
+        passes(&world, &[(&web, &db, false), (&db, &web, true)]).await;
+        let late = running(&world, "late", "db").await;
+        passes(&world, &[(&web, &late, false), (&late, &web, true)]).await;
+        let asked = world.fake.count(&Method::POST, "address-groups");
+        assert!(asked < 20, "asked {asked} times: it isn't asked for again and again");
+        world.fake.heal();
+        // Another selector is another group, and needn't wait for this one.
+        only(&world, "db", "db", "peer").await;
+        relabel(&world, "web", "peer").await;
+        passes(&world, &[(&web, &db, true)]).await;
+        programmed(&world, "db").await;
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn what_a_policy_no_longer_allows_is_closed_though_what_it_allows_now_can_t_be_had() {
+    in_world(|world| async move {
+        let world = world.with_policies();
+        let controller = world.start();
+        let (web, db) = (running(&world, "web", "web").await, running(&world, "db", "db").await);
+        let at = |port: u16| json!({ "podSelector": { "matchLabels": { "app": "db" } }, "ingress": [{ "ports": [{ "port": port }] }] });
+        policy(&world, "db", at(80)).await;
+        programmed(&world, "db").await;
+        passes(&world, &[(&web, &db, true)]).await;
+        world.fake.set_quota_of("security_group_rule", 1);
+        policy(&world, "db", at(443)).await;
+        passes(&world, &[(&web, &db, false)]).await;
+        says(&world, "db", "Programmed", "False", "QuotaExceeded").await;
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn a_pod_doesn_t_start_with_an_address_that_is_still_meant_for_another_one() {
+    in_world(|mut world| async move {
+        world.settings.pools = Pools { minimum: 0, maximum: 2, plugged: 0, cool_down_seconds: 0, ..Pools::default() };
+        let world = world.with_policies();
+        let controller = world.start();
+        let (web, db) = (running(&world, "web", "web").await, running(&world, "db", "db").await);
+        only(&world, "db", "db", "web").await;
+        passes(&world, &[(&web, &db, true)]).await;
+        programmed(&world, "db").await;
+        let address = port_of(&world, &web).await.unwrap().addresses;
+        let broken = Fault::new(Effect::Status(503, None)).on(Method::PUT, "address-groups");
+        world.fake.inject(&broken);
+        let claim = world.ports_of(&web.uid().unwrap()).await.pop().unwrap();
+        world.delete_pod("web").await;
+        world.confirm(&claim).await;
+        eventually_so("its port is free", || async {
+            let free = world.own_pool_ports().await.iter().any(|port| port.spec.claim_ref.is_none());
+            if free { Ok(()) } else { Err(String::new()) }
+        })
+        .await;
+        let other = pod(&world, "other", "other").await;
+        eventually_so("its port is another pod's", || async {
+            let all = world.own_pool_ports().await;
+            let free = all.iter().filter(|port| port.spec.claim_ref.is_none()).count();
+            if free == 0 && all.len() == 2 { Ok(()) } else { Err(format!("{free} of {} are free", all.len())) }
+        })
+        .await;
+        let hits = broken.hits();
+        eventually_so("the address stays in", || async {
+            if broken.hits() > hits { Ok(()) } else { Err(String::new()) }
+        })
+        .await;
+        assert_eq!(port_of(&world, &other).await, None, "the pod hasn't been told of its port");
+        world.fake.heal();
+        world.allocated(&other).await;
+        assert_eq!(port_of(&world, &other).await.unwrap().addresses, address);
+        passes(&world, &[(&other, &db, false)]).await;
         controller.stop().await;
     });
 }

@@ -100,9 +100,8 @@ impl Neutron {
                 range.0.is_none_or(|first| first <= number) && range.1.is_none_or(|last| number <= last)
             };
             let members = |id: &String| self.address_groups.iter().find(|group| group.id == *id);
-            let in_group = |id: &String| {
-                members(id).is_some_and(|group| group.addresses.iter().any(|net| net.contains(&peer)))
-            };
+            let in_group =
+                |id: &String| members(id).is_some_and(|group| group.addresses.iter().any(|net| net.contains(&peer)));
             rule.ingress == ingress
                 && rule.v4 == peer.is_ipv4()
                 && rule.protocol.as_deref().is_none_or(|protocol| protocol == "tcp")
@@ -115,7 +114,8 @@ impl Neutron {
     /// Whether one pod's connection to another one passes both ports. `None`: of one family only, as in the middle of a change.
     pub fn passes(&self, from: &PortView, to: &PortView, number: u16) -> Option<bool> {
         let both = |family: fn(&IpAddr) -> bool| {
-            let (from_ip, to_ip) = (from.addresses.iter().copied().find(family), to.addresses.iter().copied().find(family));
+            let (from_ip, to_ip) =
+                (from.addresses.iter().copied().find(family), to.addresses.iter().copied().find(family));
             from_ip.zip(to_ip).is_none_or(|(from_ip, to_ip)| {
                 self.lets(from, false, to_ip, number) && self.lets(to, true, from_ip, number)
             })

@@ -14,8 +14,11 @@ fn a_policy_closes_what_it_doesn_t_allow_and_opens_again_when_it_goes() {
     in_world(|world| async move {
         let world = world.with_policies();
         let controller = world.start();
-        let (web, db, other) =
-            (running(&world, "web", "web").await, running(&world, "db", "db").await, running(&world, "other", "other").await);
+        let (web, db, other) = (
+            running(&world, "web", "web").await,
+            running(&world, "db", "db").await,
+            running(&world, "other", "other").await,
+        );
         passes(&world, &[(&web, &db, true), (&other, &db, true)]).await;
         only(&world, "db", "db", "web").await;
         passes(&world, &[(&web, &db, true), (&other, &db, false), (&db, &other, true)]).await;
@@ -56,7 +59,9 @@ fn a_pod_is_closed_from_its_first_moment() {
             let ports = world.neutron_ports();
             for port in &ports {
                 let open = ["10.244.0.99", "fd00:244::99"].map(|ip| ip.parse().unwrap());
-                let open = open.into_iter().any(|ip| neutron.lets(port, true, ip, PORT) || neutron.lets(port, false, ip, PORT));
+                let open = open
+                    .into_iter()
+                    .any(|ip| neutron.lets(port, true, ip, PORT) || neutron.lets(port, false, ip, PORT));
                 assert!(!open, "{port:?} was open");
             }
             if port_of(&world, &pods[0]).await.is_some() && port_of(&world, &pods[1]).await.is_some() {
@@ -90,7 +95,11 @@ fn a_pod_that_comes_or_goes_is_one_request_whatever_else_there_is() {
         let more = running(&world, "more", "web").await;
         passes(&world, &[(&more, &db, true)]).await;
         world.rests(&controller.life).await;
-        assert_eq!((groups() - before, changed() - had), (0, 1), "one address more in the one group that all policies share");
+        assert_eq!(
+            (groups() - before, changed() - had),
+            (0, 1),
+            "one address more in the one group that all policies share"
+        );
         world.delete_pod("more").await;
         world.confirm(&world.ports_of(more.metadata.uid.as_deref().unwrap()).await.pop().unwrap()).await;
         eventually_so("its address is out", || async {
@@ -147,7 +156,11 @@ fn what_policies_become_is_found_again_by_the_next_controller() {
         passes(&world, &[(&web, &db, false)]).await;
         eventually_so("the old policy's groups are gone", || async {
             let (groups, named) = marked(&world);
-            if (groups.len(), named.len()) == (4, 1) { Ok(()) } else { Err(format!("{} {}", groups.len(), named.len())) }
+            if (groups.len(), named.len()) == (4, 1) {
+                Ok(())
+            } else {
+                Err(format!("{} {}", groups.len(), named.len()))
+            }
         })
         .await;
         controller.stop().await;

@@ -1,7 +1,7 @@
 //! What somebody changes in Neutron by hand is put right.
 
 use super::super::harness::{eventually_so, in_world};
-use super::fixture::{marked, only, passes, programmed, running};
+use super::fixture::{marked, only, passes, port_of, programmed, running};
 use http::Method;
 use serde_json::json;
 
@@ -10,8 +10,11 @@ fn groups_rules_and_members_that_somebody_changes_are_repaired() {
     in_world(|world| async move {
         let world = world.with_policies();
         let controller = world.start();
-        let (web, db, other) =
-            (running(&world, "web", "web").await, running(&world, "db", "db").await, running(&world, "other", "other").await);
+        let (web, db, other) = (
+            running(&world, "web", "web").await,
+            running(&world, "db", "db").await,
+            running(&world, "other", "other").await,
+        );
         only(&world, "db", "db", "web").await;
         let expected = [(&web, &db, true), (&other, &db, false)];
         passes(&world, &expected).await;
@@ -23,8 +26,11 @@ fn groups_rules_and_members_that_somebody_changes_are_repaired() {
             passes(&world, &expected).await;
             eventually_so("all is as it was", || async {
                 let now = marked(&world);
-                let rules = |groups: &[kuryr_openstack_fake::SecurityGroupView]| groups.iter().map(|one| one.rules.len()).sum::<usize>();
-                let same = rules(&now.0) == rules(&sound.0) && now.0.len() == sound.0.len() && now.1.len() == sound.1.len();
+                let rules = |groups: &[kuryr_openstack_fake::SecurityGroupView]| {
+                    groups.iter().map(|one| one.rules.len()).sum::<usize>()
+                };
+                let same =
+                    rules(&now.0) == rules(&sound.0) && now.0.len() == sound.0.len() && now.1.len() == sound.1.len();
                 if same { Ok(()) } else { Err(format!("{now:?}")) }
             })
             .await;
@@ -51,13 +57,15 @@ fn groups_that_carry_the_mark_and_that_nobody_wants_go() {
     in_world(|world| async move {
         let world = world.with_policies();
         let controller = world.start();
+        let db = running(&world, "db", "db").await;
         only(&world, "db", "db", "web").await;
         programmed(&world, "db").await;
         let (groups, named) = marked(&world);
         let twice = groups.iter().find(|group| group.name.contains("policy")).unwrap();
         let mark = |uid: &str| format!("kuryr:{}:{uid}", world.name);
         let group = |description: &str| json!({ "security_group": { "name": "x", "description": description } });
-        for description in [mark("0123"), twice.description.clone()] {
+        // Ids are random: some of these come before that of the one that is in use.
+        for description in [vec![mark("0123")], vec![twice.description.clone(); 8]].concat() {
             assert_eq!(world.fake.by_hand(Method::POST, "security-groups", Some(group(&description))).0, 201);
         }
         let body = json!({ "address_group": { "name": "x", "description": mark("4567"), "addresses": [] } });
@@ -68,8 +76,39 @@ fn groups_that_carry_the_mark_and_that_nobody_wants_go() {
             if (now.0.len(), now.1.len()) == (groups.len(), named.len()) { Ok(()) } else { Err(format!("{now:?}")) }
         })
         .await;
+        let has = port_of(&world, &db).await.unwrap().security_groups;
+        assert!(
+            has.contains(&twice.id) && groups.iter().all(|one| marked(&world).0.contains(one)),
+            "those in use stay"
+        );
         let id = others["security_group"]["id"].as_str().unwrap();
         assert!(world.fake.security_groups().iter().any(|group| group.id == id), "what others have stays");
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn a_rule_that_is_there_twice_is_left_alone() {
+    in_world(|world| async move {
+        let world = world.with_policies();
+        let controller = world.start();
+        let (web, db) = (running(&world, "web", "web").await, running(&world, "db", "db").await);
+        only(&world, "db", "db", "web").await;
+        programmed(&world, "db").await;
+        let of_policy = || marked(&world).0.into_iter().find(|group| group.name.contains("policy")).unwrap();
+        let doubled = world.fake.double_rule(&of_policy().rules[0].id).unwrap();
+        let looks = || world.fake.count(&Method::GET, "security-groups");
+        let before = looks();
+        eventually_so("the groups have been looked at twice more", || async {
+            if looks() > before + 2 { Ok(()) } else { Err(format!("{}", looks())) }
+        })
+        .await;
+        // With one of two OVN would forget what both allow.
+        let now = of_policy();
+        assert!(now.rules.iter().any(|rule| rule.id == doubled) && now.rules.iter().all(|rule| rule.in_force));
+        passes(&world, &[(&web, &db, true)]).await;
+        only(&world, "db", "db", "nobody").await;
+        passes(&world, &[(&web, &db, false)]).await;
         controller.stop().await;
     });
 }

@@ -68,12 +68,15 @@ impl Difference {
         difference
     }
 
-    /// A rule that is there twice is superfluous once.
+    /// A rule that is there twice is left alone while it is wanted: with one of two OVN forgets what both allow (docs/neutron-groups.md).
     fn rules(&mut self, key: &GroupKey, wanted: &BTreeSet<Rule>, has: &ObservedGroup) {
         let mut found = BTreeSet::new();
         for (id, rule) in &has.rules {
             let rule = rule.rule();
-            if !rule.is_some_and(|rule| wanted.contains(rule) && found.insert(rule)) {
+            if !rule.is_some_and(|rule| {
+                found.insert(rule);
+                wanted.contains(rule)
+            }) {
                 let address_group = rule.and_then(Rule::address_group).cloned();
                 self.old_rules.push(OldRule { key: key.clone(), id: id.clone(), address_group });
             }
