@@ -12,6 +12,7 @@
 
 pub mod apply;
 pub mod clause;
+pub mod cluster;
 pub mod evaluate;
 pub mod facts;
 pub mod groups;
