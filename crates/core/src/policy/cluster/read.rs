@@ -50,7 +50,7 @@ impl fmt::Display for Refusal {
 }
 
 /// What a policy says. A rule with something that is refused is closed, as the API wants it: it accepts nothing, or denies everything. If it is
-/// the policy's place or its subject that can't be read, so are all its rules, and they come first.
+/// the policy's subject that can't be read, so are all its rules; if it is its place, they also count as Admin's with priority 0.
 #[must_use]
 pub fn read(policy: &ClusterPolicy) -> (Ranked, Vec<Refusal>) {
     let mut reader = Reader::default();
