@@ -12,6 +12,7 @@
 
 pub mod apply;
 pub mod clause;
+pub mod cluster;
 pub mod component;
 pub mod evaluate;
 pub mod facts;

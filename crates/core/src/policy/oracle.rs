@@ -69,16 +69,16 @@ fn is_own_node(cluster: &Cluster, pod: &Pod, address: IpAddr) -> bool {
 }
 
 /// Host-network pods and pods that have ended have no identity in the pod network.
-fn is_peer(pod: &Pod) -> bool {
+pub fn is_peer(pod: &Pod) -> bool {
     !pod.host_network && !pod.terminated
 }
 
-fn selecting<'a>(cluster: &'a Cluster, pod: &Pod) -> Vec<&'a Policy> {
+pub fn selecting<'a>(cluster: &'a Cluster, pod: &Pod) -> Vec<&'a Policy> {
     let policies = cluster.policies.iter().filter(|policy| policy.namespace == pod.namespace && is_peer(pod));
     policies.filter(|policy| selects(&policy.pod_selector, &pod.labels)).collect()
 }
 
-fn affects(policy: &Policy, direction: &str) -> bool {
+pub fn affects(policy: &Policy, direction: &str) -> bool {
     if policy.policy_types.is_empty() {
         return direction == "Ingress" || policy.egress.is_some();
     }
@@ -86,7 +86,7 @@ fn affects(policy: &Policy, direction: &str) -> bool {
     unknown || policy.policy_types.iter().any(|name| name == direction)
 }
 
-fn matches_peers(cluster: &Cluster, policy: &Policy, rule: &PolicyRule, address: IpAddr) -> bool {
+pub fn matches_peers(cluster: &Cluster, policy: &Policy, rule: &PolicyRule, address: IpAddr) -> bool {
     rule.peers.is_empty() || rule.peers.iter().any(|peer| matches_peer(cluster, policy, peer, address))
 }
 
@@ -107,7 +107,7 @@ fn matches_peer(cluster: &Cluster, policy: &Policy, peer: &Peer, address: IpAddr
 }
 
 /// `target` is the pod at whose port the connection ends, if it is a pod.
-fn matches_ports(rule: &PolicyRule, target: Option<&Pod>, end: End) -> bool {
+pub fn matches_ports(rule: &PolicyRule, target: Option<&Pod>, end: End) -> bool {
     rule.ports.is_empty() || rule.ports.iter().any(|port| matches_port(port, target, end))
 }
 
@@ -126,7 +126,7 @@ fn matches_port(port: &PolicyPort, target: Option<&Pod>, end: End) -> bool {
     }
 }
 
-fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
+pub fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
     let equal = selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
     equal
         && selector.match_expressions.iter().all(|asked| {
@@ -141,7 +141,7 @@ fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
         })
 }
 
-fn inside(cidr: &str, address: IpAddr) -> bool {
+pub fn inside(cidr: &str, address: IpAddr) -> bool {
     let (net, length) = cidr.split_once('/').unwrap();
     let length: u32 = length.parse().unwrap();
     let bits = |address: IpAddr| match address {
@@ -154,7 +154,7 @@ fn inside(cidr: &str, address: IpAddr) -> bool {
 }
 
 /// An invalid policy allows nothing. (The tests' clusters have selectors, protocols and ranges that are wrong.)
-fn valid(policy: &Policy) -> bool {
+pub fn valid(policy: &Policy) -> bool {
     let rules: Vec<&PolicyRule> = ["Ingress", "Egress"]
         .into_iter()
         .zip([&policy.ingress, &policy.egress])
@@ -171,7 +171,7 @@ fn valid(policy: &Policy) -> bool {
         && ports.into_iter().all(valid_port)
 }
 
-fn valid_selector(selector: &LabelSelector) -> bool {
+pub fn valid_selector(selector: &LabelSelector) -> bool {
     selector.match_expressions.iter().all(|asked| match asked.operator.as_str() {
         "In" | "NotIn" => !asked.values.is_empty(),
         "Exists" | "DoesNotExist" => asked.values.is_empty(),

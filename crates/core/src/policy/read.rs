@@ -160,28 +160,35 @@ impl Reader<'_> {
     }
 
     fn selector(&mut self, selector: &LabelSelector, field: &str) -> Selector {
-        let labels = selector.match_labels.iter();
-        let mut all: Vec<(String, Allowed)> =
-            labels.map(|(key, value)| (key.clone(), Allowed::only([value.clone()].into()))).collect();
-        for (index, requirement) in selector.match_expressions.iter().enumerate() {
-            let allowed = self.requirement(requirement, &format!("{field}.matchExpressions[{index}]"));
-            all.extend(allowed.map(|allowed| (requirement.key.clone(), allowed)));
-        }
-        Selector::of(all)
+        read_selector(selector, field, &mut self.problems)
     }
+}
 
-    fn requirement(&mut self, requirement: &Requirement, field: &str) -> Option<Allowed> {
-        let values: BTreeSet<String> = requirement.values.iter().cloned().collect();
-        let told = requirement.values.join(", ");
-        match (requirement.operator.as_str(), values.is_empty()) {
-            ("In", false) => return Some(Allowed::only(values)),
-            ("NotIn", false) => return Some(Allowed::not(values)),
-            ("Exists", true) => return Some(Allowed::present()),
-            ("DoesNotExist", true) => return Some(Allowed::missing()),
-            ("In" | "NotIn", true) => self.problem(format!("{field}.values"), told, "at least one value"),
-            ("Exists" | "DoesNotExist", false) => self.problem(format!("{field}.values"), told, "left out"),
-            (other, _) => self.problem(format!("{field}.operator"), other, "In, NotIn, Exists or DoesNotExist"),
+/// What a selector says. What can't be read of it isn't asked for.
+pub(super) fn read_selector(selector: &LabelSelector, field: &str, problems: &mut Vec<Problem>) -> Selector {
+    let labels = selector.match_labels.iter();
+    let mut all: Vec<(String, Allowed)> =
+        labels.map(|(key, value)| (key.clone(), Allowed::only([value.clone()].into()))).collect();
+    for (index, requirement) in selector.match_expressions.iter().enumerate() {
+        match allowed(requirement, &format!("{field}.matchExpressions[{index}]")) {
+            Ok(allowed) => all.push((requirement.key.clone(), allowed)),
+            Err(problem) => problems.push(problem),
         }
-        None
     }
+    Selector::of(all)
+}
+
+fn allowed(requirement: &Requirement, field: &str) -> Result<Allowed, Problem> {
+    let values: BTreeSet<String> = requirement.values.iter().cloned().collect();
+    let told = requirement.values.join(", ");
+    let (field, value, wanted) = match (requirement.operator.as_str(), values.is_empty()) {
+        ("In", false) => return Ok(Allowed::only(values)),
+        ("NotIn", false) => return Ok(Allowed::not(values)),
+        ("Exists", true) => return Ok(Allowed::present()),
+        ("DoesNotExist", true) => return Ok(Allowed::missing()),
+        ("In" | "NotIn", true) => (format!("{field}.values"), told, "at least one value"),
+        ("Exists" | "DoesNotExist", false) => (format!("{field}.values"), told, "left out"),
+        (other, _) => (format!("{field}.operator"), other.to_owned(), "In, NotIn, Exists or DoesNotExist"),
+    };
+    Err(Problem { field, value, wanted })
 }

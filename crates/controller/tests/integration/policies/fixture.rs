@@ -175,7 +175,7 @@ pub async fn says(world: &World, name: &str, kind: &str, status: &str, reason: &
         let policy = policies(world).get(name).await.map_err(|error| error.to_string())?;
         let of_policy = ListParams::default().fields(&format!("spec.policyUid={}", policy.uid().unwrap()));
         let object = objects(world).list(&of_policy).await.unwrap().items.pop().ok_or("no object")?;
-        let told = object.status.clone().unwrap_or_default();
+        let told = object.status.unwrap_or_default();
         let condition = told.conditions.iter().find(|one| one.type_ == kind).ok_or("no condition")?;
         let is_now = condition.observed_generation == policy.metadata.generation;
         if is_now && condition.status == status && condition.reason == reason {

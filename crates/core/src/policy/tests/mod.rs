@@ -1,6 +1,7 @@
 //! Policies against the oracle, and against themselves.
 
 mod carried_out;
+mod cluster;
 mod example;
 mod incremental;
 mod random;

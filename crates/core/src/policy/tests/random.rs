@@ -128,7 +128,7 @@ fn requirement() -> impl Strategy<Value = Requirement> {
     })
 }
 
-fn selector() -> impl Strategy<Value = LabelSelector> {
+pub fn selector() -> impl Strategy<Value = LabelSelector> {
     let expressions = prop_oneof![3 => Just(Vec::new()), 2 => vec(requirement(), 1..3)];
     let match_labels = prop_oneof![2 => Just(Labels::new()), 3 => labels()];
     (match_labels, expressions)
