@@ -42,6 +42,22 @@ pub enum Bench {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// From a NetworkPolicy's creation until it is enforced, and from a pod's new label until packets follow, beside the same by plain
+    /// requests to Neutron
+    Policies {
+        /// Which cases: floor, kuryr
+        #[arg(long, value_delimiter = ',', default_value = "floor,kuryr")]
+        cases: Vec<String>,
+        /// How many other policies there are, in rising steps
+        #[arg(long, value_delimiter = ',', default_value = "10")]
+        policies: Vec<usize>,
+        /// How often each case is measured; the cases take turns
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// Write a list of records to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
     /// The controller with thousands of pods, on an API server of its own and a cloud in memory: no lab is needed
     Scale {
         /// How many pods, in rising steps
@@ -105,6 +121,15 @@ pub fn run(bench: &Bench) -> Result<()> {
             (args, json)
         }
         Bench::Services { cases, sizes, rounds, json } => (turns("services", cases, sizes, *rounds), json),
+        Bench::Policies { cases, policies, rounds, json } => {
+            let args = vec![
+                "policies".to_owned(),
+                format!("--rounds={rounds}"),
+                format!("--cases={}", cases.join(",")),
+                format!("--policies={}", list(policies)),
+            ];
+            (args, json)
+        }
         Bench::Churn { minutes, pods, json } => {
             (vec!["churn".to_owned(), format!("--minutes={minutes}"), format!("--pods={pods}")], json)
         }
@@ -124,20 +149,23 @@ pub fn run(bench: &Bench) -> Result<()> {
 
 /// The arguments of a benchmark whose cases take turns.
 fn turns(name: &str, cases: &[String], sizes: &[usize], rounds: u32) -> Vec<String> {
-    let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
     vec![
         name.to_owned(),
         format!("--rounds={rounds}"),
         format!("--cases={}", cases.join(",")),
-        format!("--sizes={}", sizes.join(",")),
+        format!("--sizes={}", list(sizes)),
     ]
+}
+
+/// Numbers as an option takes them.
+fn list(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Installs Kubernetes and Kuryr where they are missing, and measures.
 fn scale(pods: &[usize], nodes: usize, latency: f64, json: Option<&Path>) -> Result<()> {
     let artefacts = install::install(&Directories::from_env().cache, true)?;
-    let pods: Vec<_> = pods.iter().map(usize::to_string).collect();
-    let mut args = vec![format!("--pods={}", pods.join(",")), format!("--nodes={nodes}")];
+    let mut args = vec![format!("--pods={}", list(pods)), format!("--nodes={nodes}")];
     args.push(format!("--latency={latency}"));
     args.push(format!("--kuryr={}", artefacts.kuryr("kuryr").display()));
     if let Some(file) = json {
