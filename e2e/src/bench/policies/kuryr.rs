@@ -3,8 +3,7 @@
 use super::scene::{self, Change, FRIEND, ROLE, Scene, Way};
 use crate::{
     bench::requests::{self, Requests},
-    policies::objects,
-    wait::{eventually, holds},
+    policies::{objects, progress},
 };
 use anyhow::{Context, Result};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -15,9 +14,6 @@ const POLICY: &str = "only-friends";
 
 /// How long the controller may take until it has nothing to do any more.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Gauges that say how much the controller has still to do about policies.
-const WORK: [&str; 3] = ["kuryr_policy_groups_pending", "kuryr_policy_groups_failing", "kuryr_policy_pods_unsettled"];
 
 /// A policy, and the label of a pod that it means.
 pub(super) struct Kuryr<'a> {
@@ -50,7 +46,7 @@ impl Way for Kuryr<'_> {
     }
 
     async fn settled(&self) -> Result<()> {
-        settled(&self.scene.metrics, PATIENCE).await
+        progress::nothing_left(&self.scene.metrics, PATIENCE).await
     }
 
     async fn requests(&self) -> Result<Requests> {
@@ -64,36 +60,5 @@ impl Way for Kuryr<'_> {
         }
         self.label(None).await?;
         self.settled().await
-    }
-}
-
-/// Waits until the controller has nothing to do about policies. Whoever has seen packets follow a change knows that it has heard of it.
-///
-/// # Errors
-/// When it doesn't come to that.
-pub(super) async fn settled(metrics: &str, patience: Duration) -> Result<()> {
-    eventually("the controller to have nothing to do", patience, async || {
-        let text = requests::metrics(metrics).await?;
-        let left: Vec<_> = WORK.iter().filter_map(|name| Some((*name, gauge(&text, name)?))).collect();
-        holds(left.len() == WORK.len(), || "its metrics tell nothing of policies".to_owned())?;
-        holds(left.iter().all(|(_, value)| *value <= 0.0), || format!("{left:?}"))
-    })
-    .await
-}
-
-/// The value of a metric without labels.
-fn gauge(text: &str, name: &str) -> Option<f64> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gauge_is_found_by_its_whole_name() {
-        let text = "# TYPE kuryr_a gauge\nkuryr_a_b 3\nkuryr_a 2\nkuryr_a{x=\"1\"} 4\n";
-        assert_eq!(gauge(text, "kuryr_a"), Some(2.0));
-        assert_eq!(gauge(text, "kuryr"), None);
     }
 }

@@ -1,18 +1,18 @@
 //! What all cases have in common: the pods, the policies that don't concern them, and what a way to close a pod must do.
 
-use super::{kuryr, probe::Client};
+use super::probe::Client;
 use crate::{
     Cluster, PodTemplate,
     bench::requests::Requests,
-    policies::objects,
+    policies::{objects, progress},
     traffic::From,
-    wait::{eventually, holds},
+    wait::eventually,
     workload::{HTTP_PORT, Namespace, POD_PATIENCE, addresses},
 };
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use kube::api::ListParams;
-use kuryr_api::{KuryrNetworkPolicy, KuryrPort, conditions};
+use kuryr_api::KuryrPort;
 use kuryr_openstack::neutron::PortId;
 use serde_json::{Value, json};
 use std::{
@@ -137,14 +137,8 @@ impl<'a> Scene<'a> {
         });
         made.buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
         self.policies = self.policies.max(policies);
-        let api: kube::Api<KuryrNetworkPolicy> = cluster.api(&space.name);
-        eventually("the other policies to be in force", PATIENCE, async || {
-            let all = api.list(&ListParams::default()).await?.items;
-            let done = all.iter().filter(|object| is_programmed(object)).count();
-            holds(done >= policies, || format!("{done} of {policies} are"))
-        })
-        .await?;
-        kuryr::settled(&self.metrics, PATIENCE).await
+        progress::in_force(&cluster.client, &space.name, PATIENCE).await?;
+        progress::nothing_left(&self.metrics, PATIENCE).await
     }
 
     /// Waits until both clients reach the server.
@@ -176,11 +170,6 @@ fn only(app: &str, key: &str, value: &str) -> Value {
 
 fn bystander(number: usize) -> String {
     format!("bystander-{number}")
-}
-
-fn is_programmed(object: &KuryrNetworkPolicy) -> bool {
-    let conditions = object.status.iter().flat_map(|status| &status.conditions);
-    conditions.into_iter().any(|one| one.type_ == conditions::PROGRAMMED && one.status == "True")
 }
 
 /// The Neutron port of a running pod.
