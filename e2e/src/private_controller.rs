@@ -31,8 +31,10 @@ pub struct PrivateController {
 pub struct Options<'a> {
     /// Address of its admin server. The lab's own port isn't free at once.
     pub listen: &'a str,
-    /// `services.auditSeconds`.
+    /// `services.auditSeconds` and `networkPolicies.auditSeconds`.
     pub audit_seconds: u32,
+    /// Whether it compares its ports with Neutron's now and then, and puts right what was changed there.
+    pub sweeps: bool,
 }
 
 impl PrivateController {
@@ -57,7 +59,11 @@ impl PrivateController {
     /// When it doesn't come to that.
     pub async fn with_options(cluster: &Cluster, folder: &Path, options: Options<'_>) -> Result<Self> {
         let audit = |seconds: &str| format!("  auditSeconds: {seconds}\n");
-        let config = changed(&config(cluster)?, &audit("10"), &audit(&options.audit_seconds.to_string()))?;
+        let mut config = changed(&config(cluster)?, &audit("10"), &audit(&options.audit_seconds.to_string()))?;
+        if !options.sweeps {
+            ensure!(!config.contains("sweep:"), "a file of the lab has changed its form: it tells of sweeps");
+            config += "sweep:\n  periodSeconds: 0\n";
+        }
         let started = Self::start(cluster, folder, &config, options.listen)?;
         let url = format!("http://{}/ready", options.listen);
         let ready = eventually("the controller to be ready", Duration::from_secs(60), async || {

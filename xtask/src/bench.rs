@@ -42,6 +42,22 @@ pub enum Bench {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// From a NetworkPolicy's creation until it is enforced, and from a pod's new label until packets follow, beside the same by plain
+    /// requests to Neutron
+    Policies {
+        /// Which cases: floor, kuryr
+        #[arg(long, value_delimiter = ',', default_value = "floor,kuryr")]
+        cases: Vec<String>,
+        /// How many other policies there are, in rising steps
+        #[arg(long, value_delimiter = ',', default_value = "10")]
+        policies: Vec<usize>,
+        /// How often each case is measured; the cases take turns
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// Write a list of records to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
     /// The controller with thousands of pods, on an API server of its own and a cloud in memory: no lab is needed
     Scale {
         /// How many pods, in rising steps
@@ -50,6 +66,28 @@ pub enum Bench {
         /// How many nodes
         #[arg(long, default_value_t = 500)]
         nodes: usize,
+        /// How slow the cloud is, in parts of the lab's Neutron: 0 answers at once
+        #[arg(long, default_value_t = 0.0)]
+        latency: f64,
+        /// Write a list of records to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// What a pod or a policy costs among hundreds of policies and thousands of pods: seconds until Neutron has it, and requests. On an API
+    /// server of its own and a cloud in memory: no lab is needed
+    PoliciesScale {
+        /// How many policies that aren't concerned, in rising steps
+        #[arg(long, value_delimiter = ',', default_value = "10,100,500")]
+        policies: Vec<usize>,
+        /// How many pods that aren't concerned, in rising steps; at least 50
+        #[arg(long, value_delimiter = ',', default_value = "50,500,5000")]
+        pods: Vec<usize>,
+        /// How many nodes
+        #[arg(long, default_value_t = 50)]
+        nodes: usize,
+        /// How often each event is measured
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
         /// How slow the cloud is, in parts of the lab's Neutron: 0 answers at once
         #[arg(long, default_value_t = 0.0)]
         latency: f64,
@@ -91,8 +129,18 @@ const ALL_CASES: &str = "floor,bridge,kuryr-cold,kuryr-warm,original-noop,origin
 
 /// Runs a benchmark on the lab, which is brought up where it isn't.
 pub fn run(bench: &Bench) -> Result<()> {
-    if let Bench::Scale { pods, nodes, latency, json } = bench {
-        return scale(pods, *nodes, *latency, json.as_deref());
+    match bench {
+        Bench::Scale { pods, nodes, latency, json } => {
+            let args =
+                vec![format!("--pods={}", list(pods)), format!("--nodes={nodes}"), format!("--latency={latency}")];
+            return without_lab("kuryr-scale", args, json.as_deref());
+        }
+        Bench::PoliciesScale { policies, pods, nodes, rounds, latency, json } => {
+            let mut args = vec![format!("--policies={}", list(policies)), format!("--pods={}", list(pods))];
+            args.extend([format!("--nodes={nodes}"), format!("--rounds={rounds}"), format!("--latency={latency}")]);
+            return without_lab("kuryr-policy-scale", args, json.as_deref());
+        }
+        _ => {}
     }
     crate::lab::up(2, true)?;
     let (mut args, json) = match bench {
@@ -105,6 +153,15 @@ pub fn run(bench: &Bench) -> Result<()> {
             (args, json)
         }
         Bench::Services { cases, sizes, rounds, json } => (turns("services", cases, sizes, *rounds), json),
+        Bench::Policies { cases, policies, rounds, json } => {
+            let args = vec![
+                "policies".to_owned(),
+                format!("--rounds={rounds}"),
+                format!("--cases={}", cases.join(",")),
+                format!("--policies={}", list(policies)),
+            ];
+            (args, json)
+        }
         Bench::Churn { minutes, pods, json } => {
             (vec!["churn".to_owned(), format!("--minutes={minutes}"), format!("--pods={pods}")], json)
         }
@@ -113,8 +170,8 @@ pub fn run(bench: &Bench) -> Result<()> {
             args.extend(seed.map(|seed| format!("--seed={seed}")));
             (args, json)
         }
-        // It needs no lab: see above.
-        Bench::Scale { json, .. } => (Vec::new(), json),
+        // They need no lab: see above.
+        Bench::Scale { json, .. } | Bench::PoliciesScale { json, .. } => (Vec::new(), json),
     };
     if let Some(file) = json {
         args.push(format!("--json={}", std::path::absolute(file)?.display()));
@@ -124,25 +181,26 @@ pub fn run(bench: &Bench) -> Result<()> {
 
 /// The arguments of a benchmark whose cases take turns.
 fn turns(name: &str, cases: &[String], sizes: &[usize], rounds: u32) -> Vec<String> {
-    let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
     vec![
         name.to_owned(),
         format!("--rounds={rounds}"),
         format!("--cases={}", cases.join(",")),
-        format!("--sizes={}", sizes.join(",")),
+        format!("--sizes={}", list(sizes)),
     ]
 }
 
-/// Installs Kubernetes and Kuryr where they are missing, and measures.
-fn scale(pods: &[usize], nodes: usize, latency: f64, json: Option<&Path>) -> Result<()> {
+/// Numbers as an option takes them.
+fn list(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Installs Kubernetes and Kuryr where they are missing, and runs a program that has the rest of what it needs.
+fn without_lab(program: &str, mut args: Vec<String>, json: Option<&Path>) -> Result<()> {
     let artefacts = install::install(&Directories::from_env().cache, true)?;
-    let pods: Vec<_> = pods.iter().map(usize::to_string).collect();
-    let mut args = vec![format!("--pods={}", pods.join(",")), format!("--nodes={nodes}")];
-    args.push(format!("--latency={latency}"));
     args.push(format!("--kuryr={}", artefacts.kuryr("kuryr").display()));
     if let Some(file) = json {
         args.push(format!("--json={}", std::path::absolute(file)?.display()));
     }
-    let run = ["run", "--quiet", "--release", "--package", "kuryr-e2e", "--bin", "kuryr-scale", "--"];
+    let run = ["run", "--quiet", "--release", "--package", "kuryr-e2e", "--bin", program, "--"];
     programs::succeed(programs::cargo(&run).args(args))
 }

@@ -8,6 +8,7 @@ pub mod floor;
 pub mod goals;
 pub mod lives;
 pub mod pods;
+pub mod policies;
 pub mod pools;
 pub mod report;
 pub mod requests;

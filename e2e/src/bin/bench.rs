@@ -9,7 +9,7 @@ use kuryr_e2e::{
         chaos, churn,
         goals::missed,
         pods::{self, Plan},
-        report, services,
+        policies, report, services,
     },
 };
 use std::{path::PathBuf, time::Duration};
@@ -43,6 +43,21 @@ enum Bench {
         /// How many Services at once
         #[arg(long, value_delimiter = ',', required = true)]
         sizes: Vec<usize>,
+        /// How often each case is measured; the cases take turns
+        #[arg(long)]
+        rounds: u32,
+        /// Where to write the records
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// NetworkPolicies: created until they are enforced, pods relabelled until packets follow
+    Policies {
+        /// Which cases, in this order
+        #[arg(long, value_enum, value_delimiter = ',', required = true)]
+        cases: Vec<policies::Case>,
+        /// How many other policies there are
+        #[arg(long, value_delimiter = ',', required = true)]
+        policies: Vec<usize>,
         /// How often each case is measured; the cases take turns
         #[arg(long)]
         rounds: u32,
@@ -88,6 +103,9 @@ async fn main() -> Result<()> {
         Bench::Services { cases, sizes, rounds, json } => {
             measure_services(services::Plan { cases, sizes, rounds }, json).await
         }
+        Bench::Policies { cases, policies, rounds, json } => {
+            measure_policies(policies::Plan { cases, policies, rounds }, json).await
+        }
         Bench::Churn { minutes, pods, json } => {
             measure_churn(churn::Plan { time: Duration::from_secs_f64(minutes * 60.0), pods }, json).await
         }
@@ -108,6 +126,22 @@ async fn measure_services(plan: services::Plan, json: Option<PathBuf>) -> Result
         bail!("not everything could be measured:\n{}", outcome.failures.join("\n"));
     }
     let missed: Vec<_> = outcome.records.iter().flat_map(services::Record::missed).collect();
+    if !missed.is_empty() {
+        bail!("not everything is as fast as it should be:\n{}", missed.join("\n"));
+    }
+    Ok(())
+}
+
+async fn measure_policies(plan: policies::Plan, json: Option<PathBuf>) -> Result<()> {
+    let outcome = policies::measure(&Cluster::attach().await?, &plan).await?;
+    policies::print(&outcome.records);
+    if let Some(file) = json {
+        report::write(&file, &outcome.records)?;
+    }
+    if !outcome.failures.is_empty() {
+        bail!("not everything could be measured:\n{}", outcome.failures.join("\n"));
+    }
+    let missed: Vec<_> = outcome.records.iter().flat_map(policies::Record::missed).collect();
     if !missed.is_empty() {
         bail!("not everything is as fast as it should be:\n{}", missed.join("\n"));
     }

@@ -7,11 +7,16 @@ use kuryr_e2e::{
         goals::{Goal, missed},
         usage::Usage,
     },
-    scale::{controller::Controller, kubelets::Nodes, load, site::Site},
+    scale::{
+        controller::Controller,
+        kubelets::Nodes,
+        load,
+        site::{Enforced, Site},
+    },
 };
-use kuryr_lab::bare::BareApiServer;
 use kuryr_openstack_fake::Latency;
 use serde::Serialize;
+use serde_json::json;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -83,21 +88,14 @@ impl Record {
 
 fn main() -> Result<()> {
     let plan = Plan::parse();
-    // The first one installs it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let server = BareApiServer::start()?;
-    server.enter()?;
-    let server: &'static BareApiServer = Box::leak(Box::new(server));
-    let entered = move || server.enter().unwrap_or_else(|error| eprintln!("{error:#}"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(entered).build()?;
-    runtime.block_on(measure(plan))
+    kuryr_e2e::scale::beside_an_api_server()?.block_on(measure(plan))
 }
 
 async fn measure(plan: Plan) -> Result<()> {
     let folder = tempdir()?;
     println!("{} nodes, up to {} pods; files in {}", plan.nodes, plan.pods.last().unwrap_or(&0), folder.display());
     let latency = if plan.latency > 0.0 { Latency::Scaled(plan.latency) } else { Latency::None };
-    let site = Site::prepare(plan.nodes, latency, &folder).await?;
+    let site = Site::prepare(plan.nodes, latency, Enforced::No, &folder).await?;
     let nodes = Nodes::start(plan.nodes, &site.config, &folder).await?;
     println!("{} daemons listen", plan.nodes);
     let working = nodes.clone();
@@ -149,7 +147,7 @@ async fn step(
 ) -> Result<(Record, Controller)> {
     println!("{pods} pods ...");
     let (writes, started) = (site.cloud.writes(), Instant::now());
-    load::create(&site.client, before..pods, many_nodes).await?;
+    load::create(&site.client, before..pods, many_nodes, |_| json!({})).await?;
     nodes.until_ready(pods).await;
     let ready = started.elapsed().as_secs_f64();
     controller.converged(PATIENCE).await?;

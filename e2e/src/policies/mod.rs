@@ -6,6 +6,7 @@ pub mod measure;
 pub mod mesh;
 pub mod objects;
 pub mod probe;
+pub mod progress;
 pub mod steady;
 pub mod table;
 pub mod text;

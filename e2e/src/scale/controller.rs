@@ -90,6 +90,12 @@ impl Controller {
         }
     }
 
+    /// Where its metrics are.
+    #[must_use]
+    pub fn metrics_url() -> String {
+        format!("http://{ADMIN}/metrics")
+    }
+
     /// Memory and processor time so far.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {

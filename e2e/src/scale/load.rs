@@ -8,30 +8,35 @@ use kube::{
     Api, Client,
     api::{DeleteParams, PostParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::ops::Range;
 
-/// Makes the pods of these numbers, already bound to their nodes, as a scheduler binds them: one after another around.
+/// Makes the pods of these numbers, with labels, already bound to their nodes, as a scheduler binds them: one after another around.
 ///
 /// # Errors
 /// When the API server refuses one.
-pub async fn create(client: &Client, pods: Range<usize>, nodes: usize) -> Result<()> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+pub async fn create(client: &Client, pods: Range<usize>, nodes: usize, labels: impl Fn(usize) -> Value) -> Result<()> {
     let made = stream::iter(pods).map(|number| {
-        let api = api.clone();
-        async move {
-            let pod = json!({
-                "metadata": { "name": name(number) },
-                "spec": {
-                    "nodeName": node_name(number % nodes), "automountServiceAccountToken": false,
-                    "containers": [{ "name": "c", "image": "none" }],
-                },
-            });
-            api.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
-            anyhow::Ok(())
-        }
+        let labels = labels(number);
+        async move { create_one(client, &name(number), &node_name(number % nodes), &labels).await }
     });
     made.buffer_unordered(AT_ONCE).try_collect().await
+}
+
+/// Makes one pod, bound to a node.
+///
+/// # Errors
+/// When the API server refuses it.
+pub async fn create_one(client: &Client, name: &str, node: &str, labels: &Value) -> Result<()> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let pod = json!({
+        "metadata": { "name": name, "labels": labels },
+        "spec": {
+            "nodeName": node, "automountServiceAccountToken": false, "containers": [{ "name": "c", "image": "none" }],
+        },
+    });
+    api.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
+    Ok(())
 }
 
 /// Deletes the pods of these numbers at once, as nodes that have ended them do.

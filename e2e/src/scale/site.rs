@@ -24,6 +24,15 @@ pub const AT_ONCE: usize = 32;
 /// Name of the namespace of all pods.
 pub const NAMESPACE: &str = "scale";
 
+/// Whether NetworkPolicies are enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enforced {
+    /// They are, and the controller looks at Neutron by itself seldom, so that it comes to rest.
+    Yes,
+    /// All ports have the same group.
+    No,
+}
+
 /// An API server with nodes, and a cloud.
 pub struct Site {
     /// How to reach the API server.
@@ -39,7 +48,7 @@ impl Site {
     ///
     /// # Errors
     /// When a part doesn't start or an object can't be made.
-    pub async fn prepare(nodes: usize, latency: Latency, folder: &Path) -> Result<Self> {
+    pub async fn prepare(nodes: usize, latency: Latency, policies: Enforced, folder: &Path) -> Result<Self> {
         let cloud = Config { latency, default_quota: -1, ..Config::default() };
         let cloud = FakeCloud::start(cloud).await.context("starting the cloud")?;
         let kubeconfig = BareApiServer::kubeconfig();
@@ -47,7 +56,7 @@ impl Site {
             |name: &str, text: String| fs::write(folder.join(name), text).with_context(|| format!("writing {name}"));
         write("kubeconfig", kubeconfig.to_string())?;
         write("clouds.yaml", cloud.clouds_yaml())?;
-        write("kuryr.yaml", configuration(folder))?;
+        write("kuryr.yaml", configuration(folder, policies))?;
         let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig)?;
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         let site = Self { client: Client::try_from(config.clone())?, config, cloud };
@@ -121,9 +130,13 @@ pub fn node_name(number: usize) -> String {
     format!("node-{number:04}")
 }
 
-fn configuration(folder: &Path) -> String {
+fn configuration(folder: &Path, policies: Enforced) -> String {
+    let groups = match policies {
+        Enforced::Yes => "networkPolicies:\n  auditSeconds: 3600\nsweep:\n  periodSeconds: 0\n",
+        Enforced::No => "  securityGroups: [kuryr-pods]\nnetworkPolicies:\n  enabled: false\n",
+    };
     format!(
-        "cluster: scale\nopenstack:\n  cloud: kuryr\n  cloudsFile: {}\npods:\n  subnets: [pods-v4, pods-v6]\n  securityGroups: [kuryr-pods]\nnetworkPolicies:\n  enabled: false\nnodePort:\n  enabled: false\n",
+        "cluster: scale\nopenstack:\n  cloud: kuryr\n  cloudsFile: {}\npods:\n  subnets: [pods-v4, pods-v6]\n{groups}nodePort:\n  enabled: false\n",
         folder.join("clouds.yaml").display()
     )
 }

@@ -85,7 +85,7 @@ pub struct Outcome {
 type All = BTreeMap<(Case, usize), AllSamples>;
 
 /// The lab's controller looks over all load balancers every ten seconds, which no other one does: here it does so as by default.
-const OPTIONS: Options<'_> = Options { listen: "127.0.0.1:19806", audit_seconds: 300 };
+const OPTIONS: Options<'_> = Options { listen: "127.0.0.1:19806", audit_seconds: 300, sweeps: true };
 
 /// How long the machine may take to come to rest before the next step. That Octavia is done is known before.
 const QUIET: Duration = Duration::from_secs(5);
