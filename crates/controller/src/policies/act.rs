@@ -110,7 +110,7 @@ impl Policies {
 
     /// The name of a group. It is for people: groups are found by their marks.
     fn name(&self, of: &str) -> String {
-        format!("{}: {of}", self.cluster()).chars().take(LONGEST_NAME).collect()
+        shortened(&format!("{}: {of}", self.cluster()))
     }
 }
 
@@ -119,4 +119,21 @@ fn observed(
     named: &HashMap<AddressGroupId, AddressGroupKey>,
 ) -> Vec<(String, ObservedRule)> {
     rules.iter().map(|rule| (rule.id.to_string(), read::observed_rule(rule, named))).collect()
+}
+
+/// The beginning that fits. Neutron refuses a name that ends with a space.
+fn shortened(name: &str) -> String {
+    let short: String = name.chars().take(LONGEST_NAME).collect();
+    short.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_so_that_neutron_takes_it() {
+        let (cut, whole) = (format!("{} b", "a".repeat(LONGEST_NAME - 1)), "a b".to_owned());
+        assert_eq!((shortened(&cut), shortened(&whole)), ("a".repeat(LONGEST_NAME - 1), whole));
+    }
 }
