@@ -76,7 +76,9 @@ impl Mesh {
             }
             let is_hot = !open && begin.elapsed() > HOT;
             if is_hot {
-                println!("{from} still reaches {to}: is it a flow that is kept by being used? It is left alone for a while");
+                println!(
+                    "{from} still reaches {to}: is it a flow that is kept by being used? It is left alone for a while"
+                );
             }
             tokio::time::sleep(if is_hot { COOLS_DOWN } else { LOOK_EVERY }).await;
         }

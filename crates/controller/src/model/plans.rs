@@ -38,8 +38,15 @@ impl Protocol {
             Some(self.port_object(settled, now))
         });
         let name = names::pool_port(&object.spec.node_name, &claim_ref.uid, "eth0");
-        let interface =
-            port::observe::Interface { claim: claim_ref, name, pool_port, settled: recorded.is_some(), lost: false };
+        let interface = port::observe::Interface {
+            claim: claim_ref,
+            name,
+            pool_port,
+            settled: recorded.is_some(),
+            lost: false,
+            groups: crate::policies::Groups::Given(vec![]),
+            haunted: false,
+        };
         let seen = port::observe::Observed {
             port: object,
             // A pod that has ended may still be alive in the cache.

@@ -106,6 +106,7 @@ mod tests {
             node_exists: true,
             drains_in: None,
             is_current: true,
+            groups: Some(vec![]),
             claimable: u32::try_from(free.len()).unwrap(),
             free,
             outdated: vec![],

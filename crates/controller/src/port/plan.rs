@@ -125,7 +125,7 @@ mod tests {
         super::{desire::desire, observe},
         *,
     };
-    use crate::{networks::Defaults, reasons};
+    use crate::{networks::Defaults, policies::Groups, reasons};
     use kuryr_api::{InterfaceRequest, KuryrPort, KuryrPortSpec, conditions};
     use proptest::prelude::*;
     use serde_json::json;
@@ -151,6 +151,8 @@ mod tests {
             pool_port: None,
             settled: false,
             lost: false,
+            groups: Groups::Given(vec!["open".into()]),
+            haunted: false,
         });
         let interfaces = interfaces.collect();
         let (free, now) = (Vec::new(), jiff::Timestamp::UNIX_EPOCH);
@@ -216,7 +218,7 @@ mod tests {
         ) {
             let mut seen = seen(interfaces);
             let desired = desire(&seen, &defaults());
-            for (interface, (there, spec)) in seen.interfaces.iter_mut().zip(there.iter().zip(&desired.pool_ports)) {
+            for (interface, (there, spec)) in seen.interfaces.iter_mut().zip(there.iter().zip(desired.pool_ports.iter().flatten())) {
                 interface.pool_port = there.map(|same_groups| {
                     let groups = if same_groups { spec.security_group_ids.clone() } else { vec!["old".into()] };
                     Arc::new(KuryrPoolPort::new(&interface.name, KuryrPoolPortSpec { security_group_ids: groups, ..spec.clone() }))
@@ -229,7 +231,7 @@ mod tests {
                 seen.free.drain(..lost.min(seen.free.len()));
             }
             seen.free.clear();
-            for (interface, spec) in seen.interfaces.iter().zip(&desired.pool_ports) {
+            for (interface, spec) in seen.interfaces.iter().zip(desired.pool_ports.iter().flatten()) {
                 let found = &interface.pool_port.as_ref().unwrap().spec;
                 prop_assert_eq!((&found.claim_ref, &found.security_group_ids), (&spec.claim_ref, &spec.security_group_ids));
             }
@@ -245,10 +247,20 @@ mod tests {
         seen.free = vec![created("free", &["open"], None)];
         assert!(matches!(&planned(&seen)[..], [Step::Claim { otherwise: Some(_), .. }]));
         let spec = desire(&seen, &defaults()).pool_ports.remove(0);
-        seen.interfaces[0].pool_port = Some(Arc::new(KuryrPoolPort::new("slow", spec)));
+        seen.interfaces[0].pool_port = Some(Arc::new(KuryrPoolPort::new("slow", spec.unwrap())));
         assert!(matches!(&planned(&seen)[..], [Step::Claim { otherwise: None, .. }]));
         seen.interfaces[0].settled = true;
         assert_eq!(planned(&seen), vec![], "a pod's own port can't be replaced");
+    }
+
+    #[test]
+    fn nothing_is_done_about_a_port_before_its_groups_are_there() {
+        let mut seen = seen(1);
+        seen.free = vec![created("free", &["open"], None)];
+        seen.interfaces[0].groups = Groups::Awaited(None);
+        assert_eq!(planned(&seen), vec![], "neither claimed nor made");
+        seen.interfaces[0].pool_port = Some(created("own", &["old"], None));
+        assert_eq!(planned(&seen), vec![], "it keeps the groups that it has");
     }
 
     #[test]
@@ -267,7 +279,7 @@ mod tests {
         let mut seen = seen(1);
         let missing = json!({ "portId": "p", "conditions": [{ "type": conditions::CREATED, "status": "False", "reason": reasons::PORT_MISSING, "message": "", "lastTransitionTime": "2026-11-23T00:00:00Z" }] });
         let spec = desire(&seen, &defaults()).pool_ports.remove(0);
-        let mut port = KuryrPoolPort::new("gone", spec);
+        let mut port = KuryrPoolPort::new("gone", spec.unwrap());
         port.status = Some(serde_json::from_value(missing).unwrap());
         seen.interfaces[0].pool_port = Some(Arc::new(port));
         assert_eq!(planned(&seen), vec![Step::DeletePort]);
