@@ -10,6 +10,7 @@ use crate::{
         cache::object_ref,
         health::Health,
         leader::Election,
+        part::spawn,
         queue::{self, Runtime, work},
     },
     services::{self, Services},
@@ -18,7 +19,7 @@ use crate::{
     wiring::{Caches, Feeds, Inboxes, Queues},
 };
 use kuryr_api::{KuryrPoolPort, KuryrPoolStatus, conditions};
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -234,14 +235,6 @@ fn reconcile(
     let pools = Arc::new(pool::Pools(context.clone()));
     spawn(&mut workers, "KuryrPools", work(pools, c.pools, q.pools, inboxes.pools, many.pools, r()));
     workers
-}
-
-/// Starts a part of the controller; it answers its name when it ends.
-fn spawn(parts: &mut JoinSet<&'static str>, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
-    parts.spawn(async move {
-        part.await;
-        name
-    });
 }
 
 fn crashed(ended: Result<&'static str, tokio::task::JoinError>) -> StartError {

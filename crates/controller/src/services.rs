@@ -4,6 +4,7 @@ mod audit;
 mod cloud;
 mod departures;
 mod index;
+mod told;
 
 pub use cloud::Cloud;
 
@@ -13,7 +14,7 @@ use index::SliceIndex;
 use crate::{
     load_balancer::{self, LoadBalancers, memory::Memory, pending::Pending},
     networks::Networks,
-    policies::{Policies, service_fact},
+    policies::Policies,
     runtime::{
         admin::Admin,
         cache::{Cache, cache},
@@ -22,6 +23,7 @@ use crate::{
         health::Health,
         metrics::Metrics,
         news::News,
+        part::spawn,
         queue::{Inbox, Queue, Runtime, work},
         retry::Retries,
         service_metrics::ServiceMetrics,
@@ -32,11 +34,7 @@ use crate::{
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use kuryr_api::{KuryrLoadBalancer, conditions};
-use kuryr_core::{
-    names,
-    policy::{Fact, facts::Uid},
-    service::facts::Slice,
-};
+use kuryr_core::{names, service::facts::Slice};
 use kuryr_openstack::{neutron::Neutron, octavia::Octavia};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::{sync::watch, task::JoinSet};
@@ -200,42 +198,15 @@ impl Services {
         !self.slice_index().slices_of(namespace, service).is_empty()
     }
 
-    /// What NetworkPolicies have to know of a load balancer: its addresses, its ports, and the backends behind them. That follows from what
-    /// Kubernetes says; as long as it isn't known what Octavia can do, it is taken to do all of it.
-    fn backends(&self, object: &KuryrLoadBalancer) -> Fact {
-        let uid = Uid::from(object.spec.service_uid.as_str());
-        let cloud = self.cloud().unwrap_or_else(|| Arc::new(Cloud::unknown(&self.settings)));
-        let goes = object.metadata.deletion_timestamp.is_some();
-        let desired = load_balancer::desired(self, &cloud, object).filter(|_| !goes);
-        match desired {
-            Some(desired) => Fact::Service(service_fact(uid, &desired.graph)),
-            None => Fact::NoService(uid),
-        }
-    }
-
-    /// The same of all load balancers.
-    pub fn backends_of_all(&self) -> Vec<Fact> {
-        self.load_balancers.all().iter().map(|object| self.backends(object)).collect()
-    }
-
-    /// Tells NetworkPolicies of what a load balancer serves now. It is looked up while nobody else tells anything: endpoints and the object itself
-    /// are told by two watches.
-    fn tell_policies(&self, namespace: Option<&str>, name: &str, service: &str) {
-        let Some(policies) = &self.policies else { return };
-        policies.with(|state| {
-            state.learn([match self.load_balancers.get(namespace, name) {
-                Some(object) if object.spec.service_uid == service => self.backends(&object),
-                _ => Fact::NoService(service.into()),
-            }]);
-        });
-        policies.wake();
+    /// The name of a Service's load balancer.
+    fn load_balancer_name(&self, namespace: &str, service: &str) -> Option<String> {
+        let service = self.services.get(Some(namespace), service)?;
+        Some(names::kuryr_load_balancer(&service.name_any(), &service.uid().unwrap_or_default()))
     }
 
     /// The load balancer of a Service.
     fn load_balancer_of(&self, namespace: &str, service: &str) -> Option<Arc<KuryrLoadBalancer>> {
-        let service = self.services.get(Some(namespace), service)?;
-        let name = names::kuryr_load_balancer(&service.name_any(), &service.uid().unwrap_or_default());
-        self.load_balancers.get(Some(namespace), &name)
+        self.load_balancers.get(Some(namespace), &self.load_balancer_name(namespace, service)?)
     }
 
     fn slice_index(&self) -> MutexGuard<'_, SliceIndex> {
@@ -244,8 +215,7 @@ impl Services {
 
     /// Has the load balancer of a Service looked at.
     fn add_load_balancer_of(&self, namespace: &str, service: &str) {
-        if let Some(service) = self.services.get(Some(namespace), service) {
-            let name = names::kuryr_load_balancer(&service.name_any(), &service.uid().unwrap_or_default());
+        if let Some(name) = self.load_balancer_name(namespace, service) {
             self.queues.load_balancers.add(Some(namespace), &name);
         }
     }
@@ -374,10 +344,7 @@ async fn begin(shared: Arc<Services>, networks: Arc<Networks>, listed: Cancellat
     look_over_all(&shared);
     let changed = || {
         look_over_all(&shared);
-        if let Some(policies) = &shared.policies {
-            policies.with(|state| state.learn(shared.backends_of_all()));
-            policies.wake();
-        }
+        shared.tell_policies_of_all();
     };
     stop.run_until_cancelled(cloud::follow(&shared, &networks, changed)).await;
     // A part that ends by itself ends the controller.
@@ -392,13 +359,6 @@ fn look_over_all(shared: &Services) {
     for object in shared.load_balancers.all() {
         queues.load_balancers.look_over(object.namespace().as_deref(), &object.name_any());
     }
-}
-
-fn spawn(parts: &mut JoinSet<&'static str>, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
-    parts.spawn(async move {
-        part.await;
-        name
-    });
 }
 
 /// Keeps what decisions read of a Service: its annotations are the user's words.

@@ -39,7 +39,7 @@ impl Policies {
         };
         self.with(|state| {
             let further = state.observed.keys();
-            let (marks, known) = (Marks::of(&state.world, further.iter()), state.group_ids());
+            let (marks, known) = (Marks::of(&state.world, &further), state.group_ids());
             let mut found = read::sort(self.cluster(), &marks, listed, &known);
             compare(state, &mut found);
             state.strangers = found.strangers;
@@ -116,11 +116,7 @@ fn compare(state: &mut State, found: &mut Inventory) {
         tracing::warn!(groups = changed.len(), "somebody changed groups of NetworkPolicies in Neutron: repairing them");
     }
     // Whoever has a group that is another one now gets that.
-    let named = changed.iter().filter_map(|key| match key {
-        Key::Group(key) => Some(key),
-        Key::AddressGroup(_) => None,
-    });
-    let named: BTreeSet<_> = named.cloned().collect();
+    let named: BTreeSet<_> = changed.iter().filter_map(Key::group).cloned().collect();
     let has = |uid: &&Uid| state.world.groups_of_pod(uid).is_some_and(|groups| !groups.is_disjoint(&named));
     let pods: Vec<_> = state.pods.keys().filter(has).cloned().collect();
     state.look.extend(pods.iter().cloned());

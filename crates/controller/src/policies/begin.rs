@@ -10,7 +10,10 @@ use crate::{
     context::Context,
     networks::{self, ResolveError},
     policy,
-    runtime::queue::{Inbox, Runtime, work},
+    runtime::{
+        part::spawn,
+        queue::{Inbox, Runtime, work},
+    },
     services::Services,
 };
 use ipnet::IpNet;
@@ -51,13 +54,6 @@ pub fn start(
     });
 }
 
-fn spawn(workers: &mut JoinSet<&'static str>, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
-    workers.spawn(async move {
-        part.await;
-        name
-    });
-}
-
 async fn begin(
     context: Arc<Context>,
     policies: Arc<Policies>,
@@ -81,7 +77,7 @@ async fn begin(
         // Of two with one mark the one that ports have is the right one.
         let used = engine::used_groups(&context);
         policies.with(|state| {
-            let found = read::sort(policies.cluster(), &Marks::of(&state.world, [].iter()), all, &used);
+            let found = read::sort(policies.cluster(), &Marks::of(&state.world, []), all, &used);
             let (groups, rules) = (found.observed.groups.len(), found.observed.address_groups.len());
             tracing::info!(groups, address_groups = rules, "Neutron's groups are known, NetworkPolicies are served");
             state.see(found.observed);

@@ -5,7 +5,7 @@ use crate::{
     context::Context,
     pod::Pod,
     policies::ports::ports_of,
-    runtime::{feed::Feed, health::Health, queue::Inbox},
+    runtime::{feed::Feed, health::Health, part::spawn, queue::Inbox},
 };
 use k8s_openapi::api::{core::v1, networking::v1::NetworkPolicy};
 use kube::ResourceExt;
@@ -52,13 +52,6 @@ impl Parts {
         spawn(parts, "watch of KuryrNetworkPolicies", objects.run(health.clone(), stop.clone()));
         inbox
     }
-}
-
-fn spawn(parts: &mut JoinSet<&'static str>, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
-    parts.spawn(async move {
-        part.await;
-        name
-    });
 }
 
 impl Policies {

@@ -38,42 +38,28 @@ pub struct Marks {
 
 impl Marks {
     /// Those of all groups that there are to be, and of these.
-    pub fn of<'a>(world: &World, further: impl Iterator<Item = &'a Key>) -> Self {
+    pub fn of<'a>(world: &World, further: impl IntoIterator<Item = &'a Key>) -> Self {
+        let mut marks = Self::of_keys(further);
+        marks.groups.extend(world.groups().map(|key| (key.fingerprint(), key.clone())));
+        marks.address_groups.extend(world.address_groups().map(|key| (key.fingerprint(), key.clone())));
+        marks
+    }
+
+    fn of_keys<'a>(keys: impl IntoIterator<Item = &'a Key>) -> Self {
         let mut marks = Self::default();
-        world.groups().for_each(|key| marks.put_group(key));
-        world.address_groups().for_each(|key| marks.put_address_group(key));
-        for key in further {
+        for key in keys {
             match key {
-                Key::Group(key) => marks.put_group(key),
-                Key::AddressGroup(key) => marks.put_address_group(key),
+                Key::Group(group) => drop(marks.groups.insert(key.fingerprint(), group.clone())),
+                Key::AddressGroup(group) => drop(marks.address_groups.insert(key.fingerprint(), group.clone())),
             }
         }
         marks
     }
-
-    fn put_group(&mut self, key: &GroupKey) {
-        self.groups.insert(key.fingerprint(), key.clone());
-    }
-
-    fn put_address_group(&mut self, key: &AddressGroupKey) {
-        self.address_groups.insert(key.fingerprint(), key.clone());
-    }
 }
 
-/// The mark of a group.
+/// The mark of a group with this fingerprint.
 pub fn mark(cluster: &str, fingerprint: String) -> String {
     OwnerMark { cluster: cluster.to_owned(), uid: fingerprint }.to_string()
-}
-
-/// The mark of a group.
-pub fn mark_of(cluster: &str, key: &Key) -> String {
-    mark(
-        cluster,
-        match key {
-            Key::Group(key) => key.fingerprint(),
-            Key::AddressGroup(key) => key.fingerprint(),
-        },
-    )
 }
 
 /// All groups that this login sees.
@@ -113,9 +99,10 @@ pub async fn some(
     keys: &BTreeSet<Key>,
     (ids, known): Known,
 ) -> Result<Inventory, Error> {
-    let marks = Marks::of(&World::new(kuryr_core::policy::Settings::default()), keys.iter());
+    let marks = Marks::of_keys(keys);
     let (groups, named): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(|key| matches!(key, Key::Group(_)));
-    let descriptions = |keys: Vec<&Key>| keys.into_iter().map(|key| mark_of(cluster, key)).collect::<Vec<_>>();
+    let descriptions =
+        |keys: Vec<&Key>| keys.into_iter().map(|key| mark(cluster, key.fingerprint())).collect::<Vec<_>>();
     let mut listed = Listed { groups: Vec::new(), address_groups: Vec::new() };
     for chunk in descriptions(named).chunks(LOOKED_UP_AT_ONCE) {
         let query = AddressGroupQuery { descriptions: chunk.to_vec(), ..AddressGroupQuery::default() };

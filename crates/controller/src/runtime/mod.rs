@@ -13,6 +13,7 @@ pub mod leader;
 pub mod lease;
 pub mod metrics;
 pub mod news;
+pub mod part;
 pub mod policy_metrics;
 pub mod queue;
 pub mod retry;

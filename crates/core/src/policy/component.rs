@@ -30,6 +30,15 @@ impl Key {
         }
     }
 
+    /// A short text that no other key of its kind has, and that is the same in every version of Kuryr.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Self::Group(key) => key.fingerprint(),
+            Self::AddressGroup(key) => key.fingerprint(),
+        }
+    }
+
     /// The address group.
     #[must_use]
     pub const fn address_group(&self) -> Option<&AddressGroupKey> {
