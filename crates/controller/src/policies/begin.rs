@@ -122,14 +122,16 @@ async fn settings(context: &Context, policies: &Policies) -> Result<Settings, Re
             service_ranges.insert(networks::subnet(neutron, "services.subnets", wanted).await?.cidr);
         }
     }
-    let mut families = BTreeSet::new();
+    let mut pod_networks = BTreeSet::new();
     for id in &context.networks.defaults().subnets {
         let found = neutron.get_subnet(&SubnetId::from(id.as_str())).await;
-        families.insert(Family::of(&found.map_err(networks::openstack("pods' subnets"))?.cidr));
+        pod_networks.insert(found.map_err(networks::openstack("pods' subnets"))?.cidr);
     }
+    let families = pod_networks.iter().map(Family::of).collect();
     let source_kept = configured.services.provider.as_deref().is_none_or(|provider| provider == KEEPS_SOURCE);
     Ok(Settings {
         service_ranges,
+        pod_networks,
         families,
         to_node: configured.network_policies.to_node,
         abilities: Abilities { address_groups, source_kept },

@@ -238,7 +238,8 @@ fn crowded() -> impl Strategy<Value = Cluster> {
 }
 
 fn of(namespaces: Vec<Namespace>, pods: Vec<Pod>, services: Vec<Service>, policies: Vec<Policy>) -> Cluster {
-    Cluster { namespaces, pods, nodes: vec![node(0), node(1)], services, policies }
+    let nodes = vec![node(0), node(1)];
+    Cluster { namespaces, pods, nodes, services, policies, cluster_policies: Vec::new() }
 }
 
 /// The backends of a Service, by number of what they are: for tests written by hand.

@@ -3,9 +3,12 @@
 use crate::policy::{
     cluster::facts::{ClusterPolicy, NamespacedPod, Peer, Port, PortMatch, Rule, Subject, Transport},
     facts::LabelSelector,
-    tests::random::{PORTS, selector},
+    oracle::Cluster,
+    tests::random::{PORTS, cluster, selector},
 };
+use ipnet::IpNet;
 use proptest::{collection::vec, prelude::*, sample::select};
+use std::collections::BTreeSet;
 
 fn namespaced() -> impl Strategy<Value = NamespacedPod> {
     let namespaces = prop_oneof![1 => Just(LabelSelector::default()), 2 => selector()];
@@ -52,7 +55,8 @@ fn rule(egress: bool) -> impl Strategy<Value = Rule> {
     })
 }
 
-fn policy(number: usize) -> impl Strategy<Value = ClusterPolicy> {
+/// Boxed: with all that it is made of it is too large for the stack beside others.
+pub fn policy(number: usize) -> BoxedStrategy<ClusterPolicy> {
     let subject = prop_oneof![
         20 => Just(Subject { namespaces: Some(LabelSelector::default()), pods: None }),
         20 => selector().prop_map(|it| Subject { namespaces: Some(it), pods: None }),
@@ -61,14 +65,28 @@ fn policy(number: usize) -> impl Strategy<Value = ClusterPolicy> {
     ];
     let tier = prop_oneof![30 => Just("Admin"), 30 => Just("Baseline"), 1 => Just("Middle")];
     let priority = prop_oneof![40 => 0..3i32, 1 => Just(1001)];
-    (tier, priority, subject, vec(rule(false), 0..4), vec(rule(true), 0..4)).prop_map(
-        move |(tier, priority, subject, ingress, egress)| {
-            let name = format!("cnp{number}").as_str().into();
-            ClusterPolicy { name, tier: tier.into(), priority, subject, ingress, egress }
-        },
-    )
+    let rules = |egress| vec(rule(egress).boxed(), 0..4);
+    let all = (tier, priority, subject, rules(false), rules(true));
+    let policy = all.prop_map(move |(tier, priority, subject, ingress, egress)| {
+        let name = format!("cnp{number}").as_str().into();
+        ClusterPolicy { name, tier: tier.into(), priority, subject, ingress, egress }
+    });
+    policy.boxed()
 }
 
 pub fn policies() -> impl Strategy<Value = Vec<ClusterPolicy>> {
     (1usize..5).prop_flat_map(|count| (0..count).map(policy).collect::<Vec<_>>())
+}
+
+/// Clusters that mostly have ClusterNetworkPolicies.
+pub fn with_policies() -> BoxedStrategy<Cluster> {
+    let policies = prop_oneof![1 => Just(Vec::new()), 3 => policies()];
+    let both = (cluster().boxed(), policies.boxed());
+    both.prop_map(|(cluster, cluster_policies)| Cluster { cluster_policies, ..cluster }).boxed()
+}
+
+/// The pods' networks: all, some of them, none.
+pub fn networks() -> impl Strategy<Value = BTreeSet<IpNet>> {
+    let all = [&["10.0.0.0/25", "fd00::/64"][..], &["10.0.0.0/30", "fd00::/64"], &[]];
+    select(all.to_vec()).prop_map(|nets| nets.iter().map(|net| net.parse().unwrap()).collect())
 }
