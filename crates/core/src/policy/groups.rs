@@ -254,7 +254,36 @@ pub fn needed(rules: BTreeSet<Rule>) -> BTreeSet<Rule> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::selector::{Allowed, Namespaces, Selector};
+    use crate::policy::{
+        clause::Peer,
+        cluster::decision::{Step, Verdict, Who},
+        selector::{Allowed, Namespaces, Selector},
+    };
+
+    #[test]
+    fn the_text_of_a_decision_stays_as_it_is() {
+        let who = |peer: Peer, named| BTreeSet::from([Who { peer, named }]);
+        let pods = |name: &str| {
+            let namespaces = Namespaces::Named(name.into());
+            Peer::Pods(Arc::new(Pods { namespaces, pods: Selector::everything() }))
+        };
+        let name = PortName { protocol: Protocol::Tcp, name: "http".into() };
+        let some: PrefixSet = ["10.0.0.0/8".parse::<IpNet>().unwrap()].into_iter().collect();
+        let mut both = who(pods("a"), None);
+        both.extend(who(Peer::Block(Arc::new(some)), None));
+        let first = vec![
+            Step { who: both, verdict: Verdict::No },
+            Step { who: who(pods("b"), None), verdict: Verdict::Next },
+            Step { who: who(Peer::Anyone, None), verdict: Verdict::No },
+        ];
+        let second = vec![Step { who: who(pods("c"), Some((name, 80))), verdict: Verdict::Yes }];
+        let key = AddressGroupKey::Decision(Arc::new(Decision::of(first, second, false)));
+        let expected = concat!(
+            r#"decision pods (all) of namespace "a" or prefixes 10.0.0.0/8: no; pods (all) of namespace "b": next; everybody: no; "#,
+            r#"then pods (all) of namespace "c" where "http"/TCP is 80: yes; else no"#,
+        );
+        assert_eq!(key.to_string(), expected);
+    }
 
     /// Names are made of these texts: whoever changes them, makes all groups anew.
     #[test]

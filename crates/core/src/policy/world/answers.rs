@@ -119,13 +119,13 @@ impl World {
     #[must_use]
     pub fn closed_services(&self, policy: &Uid) -> BTreeSet<ClosedService> {
         let Some(entry) = self.policies.get(policy) else { return BTreeSet::new() };
-        let mut closed = BTreeSet::new();
-        for (vip, at) in &self.vips {
+        let allows_some = |at: &VipEntry| {
             let mut targets = at.targets().filter_map(|target| self.targets.get(target));
-            if targets.any(|target| target.allowed.contains(policy)) {
-                closed.extend(entry.sets.iter().flat_map(|set| self.closed_for(set, *vip, at)));
-                closed.extend(self.closed_in_part(*vip, at, |meant| meant.policies.contains(policy)));
-            }
+            targets.any(|target| target.allowed.contains(policy))
+        };
+        let mut closed = self.closed_in_part(|meant| meant.policies.contains(policy), allows_some);
+        for (vip, at) in self.vips.iter().filter(|(_, at)| allows_some(at)) {
+            closed.extend(entry.sets.iter().flat_map(|set| self.closed_for(set, *vip, at)));
         }
         closed
     }
@@ -141,17 +141,17 @@ impl World {
         services.map(|service| ClosedService { service: service.clone(), vip, allowed, backends }).collect()
     }
 
-    /// The Services that are closed to some of the pods that are meant so, although some of their backends are allowed.
+    /// The Services that are closed to some of the pods that are meant so, although some of their backends are allowed. `told`: whether it is to be told
+    /// of one.
     pub(super) fn closed_in_part(
         &self,
-        vip: Vip,
-        entry: &VipEntry,
         meant: impl Fn(&Meant) -> bool,
+        told: impl Fn(&VipEntry) -> bool,
     ) -> BTreeSet<ClosedService> {
-        let parts =
-            self.decided.iter().filter(|(key, _)| meant(key)).filter_map(|(_, decided)| decided.parts.get(&vip));
-        let closed = parts.flat_map(|&Admitted { allowed, backends }| {
-            entry.services.keys().map(move |service| ClosedService { service: service.clone(), vip, allowed, backends })
+        let parts = self.decided.iter().filter(|(key, _)| meant(key)).flat_map(|(_, decided)| &decided.parts);
+        let parts = parts.filter_map(|(vip, part)| Some((*vip, part, self.vips.get(vip).filter(|at| told(at))?)));
+        let closed = parts.flat_map(|(vip, &Admitted { allowed, backends }, at)| {
+            at.services.keys().map(move |service| ClosedService { service: service.clone(), vip, allowed, backends })
         });
         closed.collect()
     }

@@ -118,7 +118,7 @@ impl World {
         let Some(entry) = self.decided.remove(&meant) else { return };
         dirty.meant.remove(&meant);
         for decision in entry.decisions() {
-            self.let_go(decision, &meant, dirty);
+            self.let_go(&decision, &meant, dirty);
         }
         if !entry.parts.is_empty() {
             dirty.changes.tell(&meant);

@@ -44,8 +44,7 @@ impl World {
         if rules.is_none_or(<[_]>::is_empty) {
             return BTreeSet::new();
         }
-        let all = self.vips.iter();
-        all.flat_map(|(vip, at)| self.closed_in_part(*vip, at, |meant| meant.cluster.contains(policy))).collect()
+        self.closed_in_part(|meant| meant.cluster.contains(policy), |_| true)
     }
 
     /// The addresses of pods that are in none of the pods' networks: they are cut out of prefixes one by one where ClusterNetworkPolicies need it. The

@@ -1,9 +1,6 @@
 //! What is decided for subjects of ClusterNetworkPolicies: the pods to which decisions say yes, and the rules of the subjects' group.
 
-use super::{
-    Dirty, World,
-    entries::{DecidedEntry, DecisionEntry},
-};
+use super::{Dirty, World, entries::DecisionEntry};
 use crate::policy::{
     cluster::{
         Decision, Meant, Ranges, Someone, decide,
@@ -101,17 +98,19 @@ impl World {
         if same_egress && entry.ingress == ingress {
             return;
         }
-        let now = DecidedEntry { ingress, egress, ..entry.clone() };
-        let Some(before) = self.decided.insert(Arc::clone(meant), now.clone()) else { return };
-        for decision in now.decisions().difference(&before.decisions()) {
+        let Some(entry) = self.decided.get_mut(meant) else { return };
+        let before = entry.decisions();
+        (entry.ingress, entry.egress) = (ingress, egress);
+        let now = entry.decisions();
+        for decision in now.difference(&before) {
             self.hold(decision, meant);
         }
-        for decision in before.decisions().difference(&now.decisions()) {
+        for decision in before.difference(&now) {
             self.let_go(decision, meant, dirty);
         }
         dirty.groups.insert(GroupKey::Decided(Arc::clone(meant)));
         if !same_egress {
-            self.reconsider_vips(meant, &now, dirty);
+            self.reconsider_vips(meant, dirty);
         }
     }
 

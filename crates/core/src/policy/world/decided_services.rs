@@ -16,15 +16,15 @@ use std::{
 
 impl World {
     /// What goes out is decided otherwise: all Services are looked at again, and those that the pods are behind for their own sake.
-    pub(super) fn reconsider_vips(&mut self, meant: &Arc<Meant>, entry: &DecidedEntry, dirty: &mut Dirty) {
-        let ranges = self.ranges();
-        let all = self.vips.iter().map(|(vip, at)| (*vip, self.admitted(&entry.egress, at, &ranges)));
-        let all: Vec<(Vip, Admitted)> = all.collect();
-        for (vip, admitted) in all {
-            self.set_admitted(meant, vip, admitted, dirty);
-        }
+    pub(super) fn reconsider_vips(&mut self, meant: &Arc<Meant>, dirty: &mut Dirty) {
+        let Some(entry) = self.decided.get(meant) else { return };
         for pod in entry.pods.iter().filter_map(|uid| self.pods.get(uid)) {
             self.dirty_own_vips(&pod.pod, dirty);
+        }
+        let ranges = self.ranges();
+        let all = self.vips.iter().map(|(vip, at)| (*vip, self.admitted(&entry.egress, at, &ranges)));
+        for (vip, admitted) in all.collect::<Vec<_>>() {
+            self.set_admitted(meant, vip, admitted, dirty);
         }
     }
 

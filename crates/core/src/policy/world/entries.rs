@@ -84,8 +84,8 @@ pub(super) struct DecidedEntry {
 
 impl DecidedEntry {
     /// The decisions that have address groups of their own.
-    pub fn decisions(&self) -> BTreeSet<&Decision> {
-        self.ingress.values().chain(self.egress.values()).filter(|decision| decision.is_mixed()).collect()
+    pub fn decisions(&self) -> BTreeSet<Decision> {
+        self.ingress.values().chain(self.egress.values()).filter(|decision| decision.is_mixed()).cloned().collect()
     }
 }
 

@@ -122,6 +122,20 @@ fn a_pod_is_one_address() {
     assert!(!world.has_member(&key, &new.uid));
 }
 
+/// Also where the last pod that had it for one reason has it for another now.
+#[test]
+fn who_keeps_a_decision_is_told_of_its_members() {
+    let lines = vec![line("Deny", of_team("y"), None), line("Accept", everywhere(), None)];
+    let all = build::cluster(&[egress(&[])]);
+    let alone = Cluster { pods: all.pods[..1].to_vec(), cluster_policies: vec![policy("p", lines, vec![])], ..all };
+    let mut world = world(&alone, settings(true));
+    let key = world.address_groups().find(|key| matches!(key, AddressGroupKey::Decision(_))).unwrap().clone();
+    let before = world.members(&key).unwrap();
+    let changes = world.learn([Fact::NoPolicy("policy1".into()), Fact::Pod(build::pod(7, "a", &[], &[]))]);
+    assert_ne!(world.members(&key).unwrap(), before);
+    assert!(changes.address_groups.contains(&key));
+}
+
 /// What isn't done as a policy says is told of it.
 #[test]
 fn what_becomes_of_a_policy_is_told() {

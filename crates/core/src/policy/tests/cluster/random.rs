@@ -57,6 +57,10 @@ fn rule(egress: bool) -> impl Strategy<Value = Rule> {
 
 /// Boxed: with all that it is made of it is too large for the stack beside others.
 pub fn policy(number: usize) -> BoxedStrategy<ClusterPolicy> {
+    prop_oneof![2 => any_policy(number), 1 => alike(number)].boxed()
+}
+
+fn any_policy(number: usize) -> BoxedStrategy<ClusterPolicy> {
     let subject = prop_oneof![
         20 => Just(Subject { namespaces: Some(LabelSelector::default()), pods: None }),
         20 => selector().prop_map(|it| Subject { namespaces: Some(it), pods: None }),
@@ -70,6 +74,28 @@ pub fn policy(number: usize) -> BoxedStrategy<ClusterPolicy> {
     let policy = all.prop_map(move |(tier, priority, subject, ingress, egress)| {
         let name = format!("cnp{number}").as_str().into();
         ClusterPolicy { name, tier: tier.into(), priority, subject, ingress, egress }
+    });
+    policy.boxed()
+}
+
+/// Policies for all pods that say the same but for little: so that decisions are shared, and come and go with NetworkPolicies and names of ports.
+fn alike(number: usize) -> BoxedStrategy<ClusterPolicy> {
+    let peer = select(vec![None, Some("web"), Some("db")]).prop_map(|app| {
+        let match_labels = app.map(|app| ("app".to_owned(), app.to_owned())).into_iter().collect();
+        let pod_selector = LabelSelector { match_labels, match_expressions: Vec::new() };
+        Peer { pods: Some(NamespacedPod { pod_selector, ..NamespacedPod::default() }), ..Peer::default() }
+    });
+    let port = select(vec![None, None, Some("http")]).prop_map(|named| {
+        let port = named.map(|named| PortMatch { named: Some(named.into()), ..PortMatch::default() });
+        port.into_iter().collect()
+    });
+    let rule = (select(vec!["Accept", "Deny"]), peer, port);
+    let rule = rule.prop_map(|(action, peer, protocols)| Rule { action: action.into(), peers: vec![peer], protocols });
+    let rules = || vec(rule.clone().boxed(), 0..3);
+    let policy = (select(vec!["Admin", "Baseline"]), rules(), rules()).prop_map(move |(tier, ingress, egress)| {
+        let subject = Subject { namespaces: Some(LabelSelector::default()), pods: None };
+        let name = format!("cnp{number}").as_str().into();
+        ClusterPolicy { name, tier: tier.into(), priority: 1, subject, ingress, egress }
     });
     policy.boxed()
 }

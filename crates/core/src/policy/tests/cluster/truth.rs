@@ -152,6 +152,19 @@ proptest! {
         }
     }
 
+    /// Names and marks are made of the texts.
+    #[test]
+    fn equal_decisions_have_equal_texts(cluster in cluster(), policies in random::policies()) {
+        let seen = seen(&cluster, &policies, &everywhere());
+        let pods = cluster.pods.iter().filter(|pod| pod.counts());
+        let all: Vec<Decision> = pods
+            .flat_map(|pod| BOTH.map(|(direction, _)| seen.decisions(pod, direction)))
+            .flat_map(Pieces::into_values)
+            .collect();
+        let texts: BTreeSet<String> = all.iter().map(ToString::to_string).collect();
+        prop_assert_eq!(all.into_iter().collect::<BTreeSet<_>>().len(), texts.len());
+    }
+
     /// Pieces don't overlap, and together they are all ports; neighbours differ.
     #[test]
     fn pieces_are_all_ports_once(cluster in cluster(), policies in random::policies()) {
