@@ -37,6 +37,8 @@ pub struct Feed<K: Kind> {
     watch_seconds: u32,
     metrics: Metrics,
     trouble: String,
+    /// The API server needn't have the kind.
+    optional: bool,
 }
 
 impl<K: Kind> Drop for Feed<K> {
@@ -47,7 +49,7 @@ impl<K: Kind> Drop for Feed<K> {
 
 impl<K: Kind> Feed<K> {
     pub(super) fn new(client: Client, fields: Option<&'static str>, known: Shared<K>, metrics: Metrics) -> Self {
-        Self { client, fields, known, watch_seconds: DEFAULT_WATCH_SECONDS, metrics, trouble: String::new() }
+        Self { client, fields, known, watch_seconds: DEFAULT_WATCH_SECONDS, metrics, trouble: String::new(), optional: false }
     }
 
     /// Adds a listener.
@@ -59,6 +61,13 @@ impl<K: Kind> Feed<K> {
     #[must_use]
     pub fn lasting(mut self, seconds: u32) -> Self {
         self.watch_seconds = seconds;
+        self
+    }
+
+    /// The kind is another project's, and the API server may not know it: then there are no objects, until it does.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
         self
     }
 
@@ -77,6 +86,7 @@ impl<K: Kind> Feed<K> {
                         events = self.events(&listing);
                     }
                     Some(Ok(event)) => self.watched(event),
+                    Some(Err(error)) if self.optional && is_unknown_kind(&error) => self.is_unknown(&kind),
                     Some(Err(error)) => self.failed(&kind, &error),
                     None => return,
                 },
@@ -104,6 +114,21 @@ impl<K: Kind> Feed<K> {
             self.trouble.clear();
         }
         self.known.lock().watched(event);
+    }
+
+    /// There is no such kind. What is known of it stays: the API server ends the objects of a kind before the kind itself.
+    fn is_unknown(&mut self, kind: &str) {
+        const UNKNOWN: &str = "the API server doesn't know the kind";
+        if self.trouble == UNKNOWN {
+            return;
+        }
+        tracing::info!(kind, "{UNKNOWN}, looking for it now and then");
+        UNKNOWN.clone_into(&mut self.trouble);
+        let mut known = self.known.lock();
+        if !known.is_listed() {
+            known.watched(watcher::Event::Init);
+            known.watched(watcher::Event::InitDone);
+        }
     }
 
     /// Tells a trouble once, not at each repetition.
@@ -182,6 +207,16 @@ fn unversioned(uri: &Uri) -> Option<Uri> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(format!("{}?{}", uri.path(), kept.join("&")).parse().ok()?);
     Uri::from_parts(parts).ok()
+}
+
+/// Whether the API server says that there is nothing at the kind's path.
+fn is_unknown_kind(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code == 404,
+        _ => false,
+    }
 }
 
 /// Whether the API server is one that lists only in pages: its feature WatchList is off (422), or its etcd is older than 3.4.31 or
