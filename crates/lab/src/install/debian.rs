@@ -74,8 +74,10 @@ pub fn unpack(packages: &[&str], release: Release<'_>, dir: &Path, root: &Path, 
     }
     // Nothing is installed, says this file, so nothing is left out.
     fs::write(&status, "").with_context(|| format!("writing {}", status.display()))?;
-    let mut options =
-        vec![format!("Dir::State::status={}", status.display()), format!("Dir::Cache::archives={}", archives.display())];
+    let mut options = vec![
+        format!("Dir::State::status={}", status.display()),
+        format!("Dir::Cache::archives={}", archives.display()),
+    ];
     if let Release::Other(name) = release {
         options.extend(only_source(name, dir, log)?);
     }

@@ -59,7 +59,8 @@ fn loader(lib: &Path) -> Result<PathBuf> {
         })
     };
     let entries = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    let found = entries(lib).filter(|path| path.is_dir()).flat_map(|dir| entries(&dir).collect::<Vec<_>>()).find(is_loader);
+    let found =
+        entries(lib).filter(|path| path.is_dir()).flat_map(|dir| entries(&dir).collect::<Vec<_>>()).find(is_loader);
     found.with_context(|| format!("there is no loader in the folders of {}", lib.display()))
 }
 

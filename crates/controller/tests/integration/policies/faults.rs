@@ -181,9 +181,8 @@ async fn held_by(world: &World, claim: &KuryrPort) -> Option<String> {
 async fn heir(world: &World, port: &str) -> Pod {
     for nth in 0..10 {
         let pod = pod(world, &format!("other-{nth}"), "other").await;
-        let held = eventually("it holds a port", || async {
-            held_by(world, &world.ports_of(&pod.uid()?).await.pop()?).await
-        });
+        let held =
+            eventually("it holds a port", || async { held_by(world, &world.ports_of(&pod.uid()?).await.pop()?).await });
         if held.await == port {
             return pod;
         }
