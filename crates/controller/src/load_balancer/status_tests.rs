@@ -126,7 +126,7 @@ fn what_is_bad_and_new_is_an_event_whatever_else_is_bad() {
     let ignored = says(conditions::ACCEPTED, reasons::OPTION_IGNORED, "its time");
     let before = [ignored.clone(), says(conditions::READY, "Pending", "Next: wait")];
     let quota = |type_| says(type_, reasons::QUOTA_EXCEEDED, "used up");
-    let now = [ignored.clone(), quota(conditions::PROGRAMMED), quota(conditions::READY)];
+    let now = [ignored, quota(conditions::PROGRAMMED), quota(conditions::READY)];
     assert_eq!(news(&before, &now), BTreeMap::from([(reasons::QUOTA_EXCEEDED, "used up")]));
     assert_eq!(news(&now, &now), BTreeMap::new());
     let more = says(conditions::ACCEPTED, reasons::OPTION_IGNORED, "its time and its ranges");

@@ -98,7 +98,7 @@ fn a_traffic_policy_that_cant_be_had_is_told_and_the_service_is_served() {
         endpoints(&world, "web", &["10.244.0.11"]).await;
         served(&world, "web", &MEMBERS).await;
         let said = says(&world, "web", conditions::ACCEPTED, "False", "OptionIgnored").await;
-        assert!(said.message.contains("internalTrafficPolicy"), "{}", said.message);
+        assert!(said.message.contains("internal traffic policy Local"), "{}", said.message);
         patch(&world, "web", json!({ "spec": { "internalTrafficPolicy": "Cluster" } })).await;
         says(&world, "web", conditions::ACCEPTED, "True", "AsDesired").await;
         let outside = json!({ "spec": { "type": "LoadBalancer", "externalTrafficPolicy": "Local" } });
