@@ -5,7 +5,7 @@ use crate::{
     tally::Tally,
     tools,
 };
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use kuryr_lab::{
     Lab,
@@ -116,8 +116,11 @@ impl Layer {
             Self::Contract => contract(tally, args),
             Self::Integration => integration(tally, args),
             Self::E2e => {
-                tally.tests("the lab itself", with_args(&mut on_lab("kuryr-lab", "live"), args, &[]));
-                let mut command = on_lab("kuryr-e2e", "*");
+                tally.tests("the lab itself", with_args(&mut programs(&["live"]), args, &[]));
+                let mut command = match e2e_programs() {
+                    Ok(names) => programs(&names),
+                    Err(error) => return tally.check("end to end", || Err(error)),
+                };
                 command.env(RUNNER, control_runner());
                 tally.tests("end to end", with_args(&mut command, args, &["--test-threads=1", "--nocapture"]));
             }
@@ -147,7 +150,7 @@ const KURYRS_RIGHTS: [&str; 10] = [
 fn contract(tally: &mut Tally, args: &Args) {
     let Ok(lab) = Lab::open() else { return };
     for (cloud, filters) in [("admin", &[][..]), ("kuryr-appcred", &KURYRS_RIGHTS)] {
-        let mut command = on_lab("kuryr-openstack", "contract");
+        let mut command = programs(&["contract"]);
         command.env(RUNNER, control_runner()).env("OS_CLIENT_CONFIG_FILE", openstack::clouds_file(&lab));
         tally.tests(
             &format!("OpenStack contract as {cloud}"),
@@ -163,16 +166,32 @@ fn integration(tally: &mut Tally, args: &Args) {
     tally.check("kube-apiserver and etcd are there", install);
     // These tests mostly wait: more of them at a time than there are cores.
     let at_a_time = ["--test-threads=6", "--skip=leader::"];
-    tally.tests("the controller", with_args(&mut on_lab("kuryr-controller", "integration"), args, &at_a_time));
+    tally.tests("the controller", with_args(&mut programs(&["integration"]), args, &at_a_time));
     // A Lease of some seconds is lost by who gets no processor: these run alone.
     let alone = ["--test-threads=1", "leader::"];
-    tally.tests("the leader", with_args(&mut on_lab("kuryr-controller", "integration"), args, &alone));
-    tally.tests("the daemon", with_args(&mut on_lab("kuryr-daemon", "api_server"), args, &[]));
+    tally.tests("the leader", with_args(&mut programs(&["integration"]), args, &alone));
+    tally.tests("the daemon", with_args(&mut programs(&["api_server"]), args, &[]));
 }
 
-/// A test of `package` that is behind its feature `lab`.
-fn on_lab(package: &str, test: &str) -> Command {
-    cargo(&["test", "--package", package, "--features", "lab", "--no-fail-fast", "--test", test])
+/// Programs of tests, most of them behind the feature `lab` of their package. The workspace is built as a whole, as it is for the unit tests: of a single
+/// package, what it depends on would have other features, and be built anew for each layer.
+fn programs<S: AsRef<str>>(names: &[S]) -> Command {
+    let mut command = cargo(&["test", "--workspace", "--features", WITH_LAB, "--no-fail-fast"]);
+    names.iter().for_each(|name| _ = command.args(["--test", name.as_ref()]));
+    command
+}
+
+/// Features of the tests that need more than a plain machine.
+const WITH_LAB: &str = "kuryr-controller/lab,kuryr-daemon/lab,kuryr-e2e/lab,kuryr-lab/lab";
+
+/// The names of all end to end tests' programs.
+fn e2e_programs() -> Result<Vec<String>> {
+    let dir = install::work_tree().join("e2e/tests");
+    let entries = fs::read_dir(&dir).with_context(|| format!("reading {}", dir.display()))?;
+    let mut names: Vec<String> =
+        entries.flatten().filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned())).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Adds the test program's own arguments; a filter of the user's goes before ours.

@@ -1,11 +1,11 @@
 //! Contract tests: what `kuryr_openstack` relies on at Keystone, Neutron and Octavia. They hold the fake cloud and the real one to one
 //! behaviour.
 //!
-//! `cargo test -p kuryr-openstack --test contract` runs them against `kuryr_openstack_fake`, a new one for each test. With the
-//! feature `lab` they run against a real cloud, as `cargo xtask test contract` does in the lab. By hand, in a network
+//! `cargo test -p kuryr-openstack --test contract` runs them against `kuryr_openstack_fake`, a new one for each test. Where
+//! `KURYR_CONTRACT_CLOUD` names a cloud they run against that one, as `cargo xtask test contract` does in the lab. By hand, in a network
 //! namespace from which the cloud can be reached:
 //! `OS_CLIENT_CONFIG_FILE=/path/clouds.yaml KURYR_CONTRACT_CLOUD=admin nsenter --net=/run/netns/kuryr-control cargo test -p
-//! kuryr-openstack --features lab --test contract`
+//! kuryr-openstack --test contract`
 //!
 //! The cloud must be an administrator's that logs in with a password (users, quotas). All tests but those of `auth` and
 //! `exhausted` also run with the credentials that Kuryr itself has: `KURYR_CONTRACT_CLOUD=kuryr-appcred ... -- atomic::

@@ -18,13 +18,6 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 /// How long policies may take until packets tell, on a busy machine.
 pub const ENFORCED: Duration = Duration::from_secs(40);
 
-/// A way that is asked for all the time for so long may be kept open by that alone: with its userspace datapath, Open vSwitch can keep a flow with an
-/// old answer for as long as it is used, though its OpenFlow rules say otherwise (docs/lab.md).
-const HOT: Duration = Duration::from_secs(4);
-
-/// Open vSwitch forgets a flow that hasn't been used for 10 s (`other_config:max-idle`).
-const COOLS_DOWN: Duration = Duration::from_secs(11);
-
 /// From one look at a way that isn't as it must be to the next.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -68,19 +61,12 @@ impl Mesh {
     async fn await_one(&self, world: &World, cell: &Cell, open: bool, until: Instant) -> Result<()> {
         let (Cell { from, way, .. }, to) = (cell, target(world, cell)?);
         let inside = self.inside.get(from).with_context(|| format!("{from} isn't entered"))?;
-        let begin = Instant::now();
         loop {
             let outcome = inside.spawn(probe::once(way.protocol, to, GLANCE)).await.context("trying one way")?;
             if is_as(outcome, open) || Instant::now() > until {
                 return Ok(());
             }
-            let is_hot = !open && begin.elapsed() > HOT;
-            if is_hot {
-                println!(
-                    "{from} still reaches {to}: is it a flow that is kept by being used? It is left alone for a while"
-                );
-            }
-            tokio::time::sleep(if is_hot { COOLS_DOWN } else { LOOK_EVERY }).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 

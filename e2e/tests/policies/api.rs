@@ -5,7 +5,7 @@ use super::{
     case::{Case, Failures, clear},
     directions, peers, ports,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kuryr_e2e::{
     Cluster,
     policies::{Mesh, groups::Groups, table::count_open, text::World},
@@ -33,7 +33,10 @@ async fn policies_mean_what_the_text_of_the_api_says() -> Result<()> {
     println!("without policies: measured in {:.2} s", agreed.measured_in.as_secs_f32());
     let mut failures = Failures::default();
     let wanted = env::var(ONLY).unwrap_or_default();
-    for case in cases(&mesh.world().await?)?.into_iter().filter(|case| case.name.contains(&wanted)) {
+    let mut cases = cases(&mesh.world().await?)?;
+    cases.retain(|case| case.name.contains(&wanted));
+    ensure!(!cases.is_empty(), "no case has {wanted:?} in its name");
+    for case in cases {
         failures.note(case.name, case.run(&mesh).await);
     }
     clear(&mesh).await?;

@@ -108,6 +108,8 @@ async fn the_roles_are_as_narrow_as_they_can_be() -> Result<()> {
         ("/nodes", "get list watch"),
         ("/services", "get list watch"),
         ("/services/status", "patch"),
+        ("/namespaces", "get list watch"),
+        ("networking.k8s.io/networkpolicies", "get list watch"),
         ("discovery.k8s.io/endpointslices", "get list watch"),
         ("events.k8s.io/events", "create patch"),
         ("kuryr.openstack.org/kuryrports", of_kuryr),
@@ -118,6 +120,8 @@ async fn the_roles_are_as_narrow_as_they_can_be() -> Result<()> {
         ("kuryr.openstack.org/kuryrpools/status", "patch update"),
         ("kuryr.openstack.org/kuryrloadbalancers", of_kuryr),
         ("kuryr.openstack.org/kuryrloadbalancers/status", "patch update"),
+        ("kuryr.openstack.org/kuryrnetworkpolicies", of_kuryr),
+        ("kuryr.openstack.org/kuryrnetworkpolicies/status", "patch update"),
     ]);
     let client = cluster.with_credentials_of("kuryr-controller").await?;
     let has = rights(&client, "default").await?;

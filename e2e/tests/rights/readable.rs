@@ -9,11 +9,12 @@ use kube::{
     api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     core::{ApiResource, discovery::Scope},
 };
-use kuryr_api::{KuryrLoadBalancer, KuryrPool, KuryrPoolPort, KuryrPort};
+use kuryr_api::{KuryrLoadBalancer, KuryrNetworkPolicy, KuryrPool, KuryrPoolPort, KuryrPort};
 use kuryr_e2e::{
     Cluster,
+    policies::objects,
     wait::{eventually, holds},
-    workload::POD_PATIENCE,
+    workload::{Namespace, POD_PATIENCE},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -248,7 +249,13 @@ async fn what_can_be_written_can_be_read() -> Result<()> {
         stays_readable(&client, &pool, Scope::Cluster, &status).await?;
         let load_balancer = a_load_balancer(&client).await?;
         let status = serde_json::to_value(load_balancer.status.as_ref().context("it has a status")?)?;
-        stays_readable(&client, &load_balancer, Scope::Namespaced, &status).await
+        stays_readable(&client, &load_balancer, Scope::Namespaced, &status).await?;
+        let policy = a_policy(&cluster, &scene.space).await?;
+        let status = json!({
+            "observedGeneration": 1, "groups": [{ "id": "group", "ports": "80/TCP", "rules": 1 }], "groupCount": 1,
+            "pods": 1, "rules": 1, "addressGroups": 1, "members": 1, "conditions": [full_condition("Programmed")],
+        });
+        stays_readable(&client, &policy, Scope::Namespaced, &status).await
     })
     .await
 }
@@ -257,6 +264,19 @@ async fn what_can_be_written_can_be_read() -> Result<()> {
 async fn a_load_balancer(client: &Client) -> Result<KuryrLoadBalancer> {
     let objects = Api::<KuryrLoadBalancer>::namespaced(client.clone(), "default");
     eventually("a KuryrLoadBalancer with a status", POD_PATIENCE, async || {
+        let found = objects.list(&ListParams::default()).await?.items.into_iter().find(|one| one.status.is_some());
+        holds(found.is_some(), || "there is none".to_owned())?;
+        found.context("there is none")
+    })
+    .await
+}
+
+/// What a NetworkPolicy that isolates nobody has become.
+async fn a_policy(cluster: &Cluster, space: &Namespace) -> Result<KuryrNetworkPolicy> {
+    let spec = json!({ "podSelector": { "matchLabels": { "no": "pod" } } });
+    objects::create(cluster, &space.name, "attempt", &spec).await?;
+    let objects = cluster.api::<KuryrNetworkPolicy>(&space.name);
+    eventually("a KuryrNetworkPolicy with a status", POD_PATIENCE, async || {
         let found = objects.list(&ListParams::default()).await?.items.into_iter().find(|one| one.status.is_some());
         holds(found.is_some(), || "there is none".to_owned())?;
         found.context("there is none")
@@ -316,7 +336,13 @@ async fn addresses_must_be_addresses() -> Result<()> {
 #[test]
 fn no_kind_is_forgotten() {
     let kinds: Vec<_> = kuryr_api::all_crds().into_iter().map(|crd| crd.spec.names.kind).collect();
-    let tried = [KuryrPort::kind(&()), KuryrPoolPort::kind(&()), KuryrPool::kind(&()), KuryrLoadBalancer::kind(&())];
+    let tried = [
+        KuryrPort::kind(&()),
+        KuryrPoolPort::kind(&()),
+        KuryrPool::kind(&()),
+        KuryrLoadBalancer::kind(&()),
+        KuryrNetworkPolicy::kind(&()),
+    ];
     let tried = tried.map(String::from);
     assert_eq!(kinds, tried);
 }

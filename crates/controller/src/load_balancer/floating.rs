@@ -2,7 +2,10 @@
 
 use crate::{error::Error, services::Services};
 use kuryr_api::{FloatingIpOrigin, FloatingIpStatus};
-use kuryr_core::service::spec::{FloatingIp, FloatingSubnetBy};
+use kuryr_core::{
+    names::OwnerMark,
+    service::spec::{FloatingIp, FloatingSubnetBy},
+};
 use kuryr_openstack::{
     Found,
     neutron::{self, FloatingIpId, FloatingIpQuery, FloatingIpUpdate, NewFloatingIp, PortId, SubnetQuery},
@@ -99,12 +102,23 @@ pub fn plan(wanted: Option<&FloatingIp>, keep: bool, observed: &Observed, target
     }
     match &has.port_id {
         // What carries the mark is Kuryr's wherever somebody has put it.
-        Some(port) if observed.ours.iter().all(|ours| ours.id != has.id) => Step::Impossible(format!(
+        _ if observed.ours.iter().any(|ours| ours.id == has.id) => Step::Associate(has.id.clone()),
+        Some(port) => Step::Impossible(format!(
             "the floating IP {} stands for the port {port} of somebody else: take it off there, or ask for another one",
-            has.floating_ip_address.map_or_else(|| has.id.to_string(), |address| address.to_string())
+            called(has)
         )),
-        _ => Step::Associate(has.id.clone()),
+        // Its load balancer may be about to be made anew.
+        None if OwnerMark::parse(&has.description).is_some() => Step::Impossible(format!(
+            "the floating IP {} is another Service's (its description is `{}`): ask for another one",
+            called(has),
+            has.description
+        )),
+        None => Step::Associate(has.id.clone()),
     }
+}
+
+fn called(has: &neutron::FloatingIp) -> String {
+    has.floating_ip_address.map_or_else(|| has.id.to_string(), |address| address.to_string())
 }
 
 /// What Neutron has of the floating IP.

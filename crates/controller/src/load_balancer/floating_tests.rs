@@ -72,6 +72,12 @@ fn somebody_elses_is_taken_on_and_off_but_never_deleted() {
     let other = Observed { asked: Some(has("f", "203.0.113.7", Some("a-server"))), ..Observed::default() };
     let refused = plan(Some(&asks), &other, None, Some(target()));
     assert!(matches!(&refused, Step::Impossible(why) if why.contains("a-server")), "{refused:?}");
+    // Its load balancer is being made anew, and it belongs to that one.
+    let description = "kuryr:lab:another-uid".to_owned();
+    let marked = neutron::FloatingIp { description, ..has("f", "203.0.113.7", None) };
+    let another = Observed { asked: Some(marked), ..Observed::default() };
+    let refused = plan(Some(&asks), &another, None, Some(target()));
+    assert!(matches!(&refused, Step::Impossible(why) if why.contains("another-uid")), "{refused:?}");
     let gone = Observed { recorded: Some(has("f", "203.0.113.7", Some(PORT))), ..Observed::default() };
     assert_eq!(plan(None, &gone, Some(&adopted), Some(target())), Step::TakeOff("f".into()));
     let elsewhere = Observed { recorded: Some(has("f", "203.0.113.7", Some("a-server"))), ..Observed::default() };

@@ -1,6 +1,6 @@
 //! What Octavia has, as far as its own answers have told: nobody asks for it at each change of an endpoint.
 
-use super::read::Listed;
+use super::{read::Listed, status::NoAddress};
 use kuryr_core::{
     error::Class,
     service::{
@@ -89,8 +89,8 @@ pub struct NoFloatingIp {
     pub failures: u32,
     /// When it is tried again.
     pub next: Instant,
-    /// Reason and message for people.
-    pub says: (&'static str, String),
+    /// What is told.
+    pub says: NoAddress,
 }
 
 /// A load balancer that was told to go.

@@ -6,7 +6,8 @@ use super::{
     Turn,
     floating::{self, Target},
     memory::{Known, NoFloatingIp},
-    orphan, status,
+    orphan,
+    status::{self, NoAddress},
 };
 use crate::error::Error;
 use kuryr_api::{FloatingIpOrigin, FloatingIpStatus, conditions::load_balancer as reasons};
@@ -21,8 +22,8 @@ use tokio::time::Instant;
 /// What became of the floating IP.
 #[derive(Debug)]
 pub struct Floating {
-    /// What the Service has, or reason and message why it doesn't have what it asks for.
-    pub has: Result<Option<FloatingIpStatus>, (&'static str, String)>,
+    /// What the Service has, or why it doesn't have what it asks for.
+    pub has: Result<Option<FloatingIpStatus>, NoAddress>,
     /// Neutron was asked to change something: OVN takes that over by itself, a moment later.
     pub changed: bool,
 }
@@ -55,7 +56,11 @@ impl Turn<'_> {
             Step::Create { .. } | Step::Delete { .. } | Step::Failover { .. } => false,
             step => step.is_request(),
         };
-        if self.goes || (self.wanted_floating().is_some() && !is_there) {
+        // A look at what is as it was, as after an audit, takes as long as Neutron likes: endpoints don't wait for it.
+        let is_endpoints = matches!(step, Step::SetMembers { .. })
+            && known.no_floating_ip.is_none()
+            && is_as_wanted(self.wanted_floating(), self.present().floating_ip.as_ref());
+        if self.goes || is_endpoints || (self.wanted_floating().is_some() && !is_there) {
             return Ok(Floating { has: Ok(self.present().floating_ip), changed: false });
         }
         self.floating(known, observed).await
@@ -75,8 +80,9 @@ impl Turn<'_> {
         if let Some(waits) = waits.filter(|no| Instant::now() < no.next) {
             return Ok(Floating { has: waits.told(recorded), changed: false });
         }
-        let mut changed = false;
-        let tried = self.try_floating(known, observed, wanted, recorded.as_ref(), &mut changed).await;
+        let mut done = Done::default();
+        let tried = self.try_floating(known, observed, wanted, recorded.as_ref(), &mut done).await;
+        let Done { changed, lost } = done;
         let (class, says, asked) = match tried {
             Ok(Ok(has)) => {
                 // The status that tells of it isn't written yet.
@@ -84,15 +90,15 @@ impl Turn<'_> {
                 known.no_floating_ip = None;
                 return Ok(Floating { has: Ok(has), changed });
             }
-            Ok(Err(why)) => (Class::Quota, (reasons::NO_FLOATING_IP, why), None),
+            Ok(Err(message)) => (Class::Quota, NoAddress { reason: reasons::NO_FLOATING_IP, message, lost }, None),
             Err(error @ Error::Kubernetes { .. }) => return Err(error),
             Err(error) => {
                 tracing::warn!(object = self.name, %error, "no floating IP, trying again");
-                let says = match &error {
+                let (reason, message) = match &error {
                     Error::OpenStack { source, .. } => status::failure(source, false),
                     _ => (reasons::REFUSED, error.to_string()),
                 };
-                (error.class(), says, error.retry_after())
+                (error.class(), NoAddress { reason, message, lost }, error.retry_after())
             }
         };
         (known.floating_is_settled, known.floating_is_unsure) = (false, true);
@@ -111,14 +117,14 @@ impl Turn<'_> {
         observed: &Observed,
         wanted: Option<&FloatingIp>,
         recorded: Option<&FloatingIpStatus>,
-        changed: &mut bool,
+        done: &mut Done,
     ) -> Result<Result<Option<FloatingIpStatus>, String>, Error> {
         let target = match plan::current(&self.identity, observed) {
             Some(current) => self.target(current).await?,
             None => None,
         };
         let target = target.as_ref().map(|(port, address)| Target { port, address: *address });
-        self.settle_floating(known, wanted, recorded, target, changed).await
+        self.settle_floating(known, wanted, recorded, target, done).await
     }
 
     /// The address that a floating IP stands for, and the Neutron port that has it: each further address of OVN's load balancers has a port of
@@ -151,7 +157,7 @@ impl Turn<'_> {
             let target = vip_port.as_deref().zip(self.object.spec.load_balancer.vips.first());
             let target = target.map(|(port, vip)| Target { port, address: vip.address });
             // That there is none to be had doesn't matter any more.
-            let _ = self.settle_floating(known, None, recorded.as_ref(), target, &mut false).await?;
+            let _ = self.settle_floating(known, None, recorded.as_ref(), target, &mut Done::default()).await?;
             known.floating_is_unsure = false;
         }
         Ok(())
@@ -163,7 +169,7 @@ impl Turn<'_> {
         wanted: Option<&FloatingIp>,
         recorded: Option<&FloatingIpStatus>,
         target: Option<Target<'_>>,
-        changed: &mut bool,
+        done: &mut Done,
     ) -> Result<Result<Option<FloatingIpStatus>, String>, Error> {
         /// Each request does what it is for; more are needed only if somebody else works against it.
         const MOST_STEPS: usize = 6;
@@ -174,15 +180,20 @@ impl Turn<'_> {
             let step = floating::plan(wanted, keep, &seen, target);
             match step {
                 floating::Step::Settled(has) => return Ok(Ok(has)),
-                floating::Step::Impossible(why) => return Ok(Err(why)),
+                floating::Step::Impossible(why) => {
+                    done.lost = true;
+                    return Ok(Err(why));
+                }
                 request => {
                     tracing::info!(object = self.name, step = ?request, "asking Neutron");
                     if matches!(request, floating::Step::Create(_)) {
                         // Its answer may be lost, and nobody may want it when it is looked for.
                         known.suspicions = self.services.memory.suspect_floating(&self.uid);
                     }
+                    // Another one is only made where there is none. Who is merely to be associated again may be, after a lost answer.
+                    done.lost |= matches!(request, floating::Step::Create(_));
                     floating::act(self.services, &object, mark, &request, wanted, target).await?;
-                    *changed = true;
+                    done.changed = true;
                 }
             }
         }
@@ -190,9 +201,18 @@ impl Turn<'_> {
     }
 }
 
+/// What was seen and done of the floating IP in one turn.
+#[derive(Debug, Default)]
+struct Done {
+    /// Neutron was asked to change something.
+    changed: bool,
+    /// The one that the status tells of isn't the Service's any more.
+    lost: bool,
+}
+
 impl NoFloatingIp {
     /// What the status says of it.
-    fn told(&self, recorded: Option<FloatingIpStatus>) -> Result<Option<FloatingIpStatus>, (&'static str, String)> {
+    fn told(&self, recorded: Option<FloatingIpStatus>) -> Result<Option<FloatingIpStatus>, NoAddress> {
         match self.class {
             Class::Conflict if self.failures < QUIET_CONFLICTS => Ok(recorded),
             _ => Err(self.says.clone()),

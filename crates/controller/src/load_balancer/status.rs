@@ -13,6 +13,7 @@ use kuryr_core::service::{
     step::Step,
 };
 use kuryr_openstack::Kind;
+use std::collections::BTreeMap;
 
 /// Longest message: what users write may be part of it.
 const LONGEST: usize = 1000;
@@ -28,8 +29,19 @@ pub struct Facts<'a> {
     pub step: &'a Step,
     /// Octavia is at work for longer than it may.
     pub stuck: bool,
-    /// Its floating IP, or reason and message why it has none.
-    pub floating_ip: &'a Result<Option<FloatingIpStatus>, (&'static str, String)>,
+    /// Its floating IP, or why it has none.
+    pub floating_ip: &'a Result<Option<FloatingIpStatus>, NoAddress>,
+}
+
+/// Why the Service doesn't have the floating IP that it asks for, or that isn't known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoAddress {
+    /// For machines.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+    /// Neutron was looked at: what the Service had before isn't its any more.
+    pub lost: bool,
 }
 
 /// The status after a failed request. `None`: it says all this already. What is served goes on being served, so that only what never was
@@ -93,7 +105,10 @@ pub fn status(object: &KuryrLoadBalancer, facts: &Facts<'_>, now: Timestamp) -> 
 }
 
 fn floating(facts: &Facts<'_>, present: &KuryrLoadBalancerStatus) -> Option<FloatingIpStatus> {
-    facts.floating_ip.as_ref().map_or_else(|_| present.floating_ip.clone(), Clone::clone)
+    match facts.floating_ip {
+        Ok(has) => has.clone(),
+        Err(no) => present.floating_ip.clone().filter(|_| !no.lost),
+    }
 }
 
 fn members(facts: &Facts<'_>) -> Option<u32> {
@@ -195,7 +210,24 @@ fn waits(facts: &Facts<'_>) -> (&'static str, String) {
             format!("Octavia is at work for longer than it may ({}): see its workers or provider agent.", facts.step);
         return (reasons::OCTAVIA_STUCK, message);
     }
+    if let Some(part) = facts.current.and_then(failed_part) {
+        return (reasons::OCTAVIA_ERROR, format!("Octavia couldn't make {part} (ERROR): it is repaired."));
+    }
     (reasons::of_step(facts.step), format!("Next: {}.", facts.step))
+}
+
+/// What of a load balancer is in `ERROR`, for people: of several the first.
+fn failed_part(current: &ObservedLoadBalancer) -> Option<String> {
+    let is_failed = |part: Provisioning| part == Provisioning::Error;
+    let listener = current.listeners.iter().find(|listener| is_failed(listener.provisioning));
+    let listener = listener.map(|listener| format!("the listener {}", listener.settings.name));
+    let pool = || current.pools.iter().find(|pool| is_failed(pool.provisioning));
+    let member = || {
+        let members = current.pools.iter().flat_map(|pool| pool.members.iter().map(move |member| (pool, member)));
+        let (pool, (key, _)) = members.into_iter().find(|(_, (_, member))| is_failed(member.provisioning))?;
+        Some(format!("the member {}:{} of {}", key.address, key.port, pool.settings.name))
+    };
+    listener.or_else(|| pool().map(|pool| format!("the pool {}", pool.settings.name))).or_else(member)
 }
 
 fn ready(facts: &Facts<'_>, provisioned: &Wanted, programmed: &Wanted) -> Wanted {
@@ -209,7 +241,7 @@ fn ready(facts: &Facts<'_>, provisioned: &Wanted, programmed: &Wanted) -> Wanted
     }
     let asks = facts.desired.and_then(|desired| desired.external.as_ref()).is_some_and(|of| of.floating_ip.is_some());
     match facts.floating_ip {
-        Err((reason, problem)) => no(reason, problem),
+        Err(NoAddress { reason, message, .. }) => no(reason, message),
         Ok(None) if asks => no(reasons::NO_FLOATING_IP, "The floating IP isn't there yet."),
         Ok(_) => condition(conditions::READY, true, reasons::AS_DESIRED, "The Service is served."),
     }
@@ -243,8 +275,22 @@ pub fn failure(error: &kuryr_openstack::Error, creates: bool) -> (&'static str, 
     }
 }
 
+/// What the conditions say that is bad, that a user or an operator can act on, and that wasn't said before: reason and message of each. Several
+/// conditions tell the same trouble; `Accepted` stays `False` for as long as an option is ignored, and another option is news.
+pub fn news<'a>(before: &[Condition], now: &'a [Condition]) -> BTreeMap<&'a str, &'a str> {
+    let is_said = |says: &Condition| {
+        let same = |said: &&Condition| said.status == "False" && said.reason == says.reason;
+        let mut said = before.iter().filter(same);
+        said.any(|said| {
+            says.type_ != conditions::ACCEPTED || (said.type_ == says.type_ && said.message == says.message)
+        })
+    };
+    let bad = now.iter().rev().filter(|says| says.status == "False" && is_for_users(&says.reason) && !is_said(says));
+    bad.map(|says| (says.reason.as_str(), says.message.as_str())).collect()
+}
+
 /// Whether a user or an operator can act on it: then an Event tells it on the Service.
-pub fn is_for_users(reason: &str) -> bool {
+fn is_for_users(reason: &str) -> bool {
     [
         reasons::INVALID,
         reasons::OPTION_IGNORED,

@@ -86,13 +86,61 @@ fn what_is_served_is_ready_and_said_once() {
     assert_eq!(status(&told, &facts, Timestamp::now()), None, "promise P5");
 }
 
+fn no_address(lost: bool) -> NoAddress {
+    NoAddress { reason: reasons::NO_FLOATING_IP, message: "no external network".to_owned(), lost }
+}
+
+#[test]
+fn an_address_is_told_until_neutron_says_that_it_is_lost() {
+    let (desired, current) = (desired(true, Vec::new()), current(Provisioning::Active));
+    let has = FloatingIpStatus {
+        id: "fip".to_owned(),
+        address: [172, 24, 4, 9].into(),
+        origin: kuryr_api::FloatingIpOrigin::Adopted,
+    };
+    let told = KuryrLoadBalancerStatus { floating_ip: Some(has.clone()), ..KuryrLoadBalancerStatus::default() };
+    let object = KuryrLoadBalancer { status: Some(told), ..object() };
+    for (lost, left) in [(false, Some(has)), (true, None)] {
+        let floating_ip = Err(no_address(lost));
+        let facts = Facts {
+            desired: Some(&desired),
+            current: Some(&current),
+            step: &Step::Converged,
+            stuck: false,
+            floating_ip: &floating_ip,
+        };
+        assert_eq!(status(&object, &facts, Timestamp::UNIX_EPOCH).unwrap().floating_ip, left);
+    }
+}
+
+#[test]
+fn what_is_bad_and_new_is_an_event_whatever_else_is_bad() {
+    let says = |type_: &str, reason: &str, message: &str| Condition {
+        type_: type_.to_owned(),
+        status: "False".to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        last_transition_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH),
+        observed_generation: None,
+    };
+    let ignored = says(conditions::ACCEPTED, reasons::OPTION_IGNORED, "its time");
+    let before = [ignored.clone(), says(conditions::READY, "Pending", "Next: wait")];
+    let quota = |type_| says(type_, reasons::QUOTA_EXCEEDED, "used up");
+    let now = [ignored, quota(conditions::PROGRAMMED), quota(conditions::READY)];
+    assert_eq!(news(&before, &now), BTreeMap::from([(reasons::QUOTA_EXCEEDED, "used up")]));
+    assert_eq!(news(&now, &now), BTreeMap::new());
+    let more = says(conditions::ACCEPTED, reasons::OPTION_IGNORED, "its time and its ranges");
+    let now = [more];
+    assert_eq!(news(&before, &now), BTreeMap::from([(reasons::OPTION_IGNORED, "its time and its ranges")]));
+}
+
 #[test]
 fn what_is_missing_is_named() {
     let plain = desired(false, Vec::new());
     let exposed = desired(true, Vec::new());
     let (active, changes, failed) =
         (current(Provisioning::Active), current(Provisioning::PendingUpdate), current(Provisioning::Error));
-    let (none, problem) = (Ok(None), Err((reasons::NO_FLOATING_IP, "no external network".to_owned())));
+    let (none, problem) = (Ok(None), Err(no_address(false)));
     let rebuild = Step::Delete { load_balancer: "lb".into(), why: kuryr_core::service::step::Reason::Failed };
     for (desired, current, step, stuck, floating_ip, ready) in [
         (&plain, Some(&changes), &pending(), false, &none, "False(Pending)"),

@@ -92,7 +92,7 @@ impl Turn<'_> {
                 self.services.memory.put(&self.uid, known);
                 Ok(Next::After(DEPARTURE))
             }
-            request => match repair_pause(&known) {
+            request => match repair_pause(&known).filter(|_| repairs(request, &observed, &self.identity.mark)) {
                 Some(pause) => {
                     self.services.memory.put(&self.uid, Known { load_balancers: None, ..known });
                     if observed.has_error(&self.identity.mark) {
@@ -232,7 +232,12 @@ impl Turn<'_> {
     }
 }
 
-/// For how long nothing is asked for, because what was asked for to repair something didn't help yet.
+/// Whether a request is about something that failed, or makes anew what had failed as a whole. All others are as if nothing had failed.
+fn repairs(request: &Step, observed: &Observed, mark: &str) -> bool {
+    observed.has_error(mark) || matches!(request, Step::Create { .. } | Step::Failover { .. })
+}
+
+/// For how long nothing is repaired, because what was asked for to repair something didn't help yet.
 fn repair_pause(known: &Known) -> Option<Duration> {
     let asked = known.asked.filter(|_| known.repairs > 0)?;
     let pause = Backoff::of(Class::Transient).delay(known.repairs, 0.0).saturating_sub(asked.elapsed());

@@ -2,7 +2,7 @@
 
 use super::{
     Turn,
-    status::{self, Facts},
+    status::{self, Facts, NoAddress},
 };
 use crate::{
     error::Error,
@@ -19,7 +19,7 @@ impl Turn<'_> {
         &self,
         observed: &Observed,
         step: &Step,
-        floating_ip: &Result<Option<FloatingIpStatus>, (&'static str, String)>,
+        floating_ip: &Result<Option<FloatingIpStatus>, NoAddress>,
     ) -> Result<(), Error> {
         let facts = Facts {
             desired: self.desired.as_ref(),
@@ -36,10 +36,8 @@ impl Turn<'_> {
 
     /// Writes the status, and tells on the Service what is new of it and bad.
     async fn write(&self, status: KuryrLoadBalancerStatus) -> Result<(), Error> {
-        let bad = status.conditions.iter().find(|says| says.status == "False" && status::is_for_users(&says.reason));
-        let news = bad.filter(|says| self.present().conditions.iter().all(|said| said.reason != says.reason));
-        if let Some(news) = news {
-            self.services.events.warn(&self.service(), "Serve", &news.reason, &news.message).await;
+        for (reason, message) in status::news(&self.present().conditions, &status.conditions) {
+            self.services.events.warn(&self.service(), "Serve", reason, message).await;
         }
         let written = apply::status(&self.services.load_balancers_api(&self.object), &*self.object, &status).await?;
         if conditions::is_true(&status.conditions, conditions::READY)

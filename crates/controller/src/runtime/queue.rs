@@ -295,7 +295,13 @@ async fn reconcile_once<R: Reconciler>(
             })
         }
         Err(error) => {
-            tracing::warn!(object = name, class = error.class().as_str(), %error, "reconcile failed");
+            let class = error.class();
+            if error.is_stale() && runtime.retries.in_a_row(&name, class) == 0 {
+                // Somebody else wrote first, as happens: the next attempt knows.
+                tracing::debug!(object = name, class = class.as_str(), %error, "reconcile failed");
+            } else {
+                tracing::warn!(object = name, class = class.as_str(), %error, "reconcile failed");
+            }
             Err(error)
         }
     }

@@ -51,8 +51,9 @@ impl Reconciler for Services {
         let load_balancer = names::kuryr_load_balancer(&name, &object.uid().unwrap_or_default());
         let facts = facts::service(&object);
         let present = shared.load_balancers.get(namespace.as_deref(), &load_balancer);
-        let own = present.as_ref().and_then(|present| present.spec.load_balancer.provider.as_deref());
-        let provider = cloud.keep_provider(&shared.settings.services, own);
+        let asked = present.as_ref().and_then(|present| present.spec.load_balancer.provider.as_deref());
+        let has = present.as_ref().and_then(|present| present.status.as_ref()?.provider.as_deref());
+        let provider = cloud.keep_provider(&shared.settings.services, asked, has);
         let settings = Settings { provider, ..cloud.settings.clone() };
         let wanted = match shared.are_off() {
             true => Wanted::Nothing(Why::SwitchedOff),

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 /// Looks over everything once in each period, until the end.
 pub async fn run(shared: Arc<Services>, stop: CancellationToken) {
     let period = Duration::from_secs(shared.settings.services.audit_seconds.max(1));
-    let (mut ownerless, mut ownerless_floating) = (HashSet::new(), HashSet::new());
+    let (mut ownerless, mut ownerless_floating) = (HashMap::new(), HashSet::new());
     while stop.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
         if shared.cloud().is_none() {
             continue;
@@ -111,7 +111,10 @@ async fn sweep_floating(shared: &Services, before: &HashSet<FloatingIpId>) -> Re
 }
 
 /// Deletes the load balancers with this cluster's mark that have had no KuryrLoadBalancer at two looks, and tells which have none now.
-async fn sweep(shared: &Services, before: &HashSet<LoadBalancerId>) -> Result<HashSet<LoadBalancerId>, Error> {
+async fn sweep(
+    shared: &Services,
+    before: &HashMap<LoadBalancerId, Ownerless>,
+) -> Result<HashMap<LoadBalancerId, Ownerless>, Error> {
     let known: HashSet<String> = shared.load_balancers.all().iter().filter_map(|object| object.uid()).collect();
     let query = Query { fields: vec!["id", "description", "provisioning_status"], ..Query::default() };
     let listed = shared.octavia.list_load_balancers(&query).await?;
@@ -124,23 +127,48 @@ async fn sweep(shared: &Services, before: &HashSet<LoadBalancerId>) -> Result<Ha
     };
     let (ours, unwanted) = (listed.iter().filter(is_ours).count(), listed.iter().filter(is_ownerless).count());
     let may_delete = may_delete(shared, ours, unwanted, "load balancers");
-    let mut ownerless = HashSet::new();
+    let mut ownerless = HashMap::new();
     for one in listed.iter().filter(is_ownerless) {
-        if may_delete && before.contains(&one.id) && one.provisioning_status.is_deletable() {
+        let mut seen = before.get(&one.id).copied().unwrap_or_default();
+        if may_delete && before.contains_key(&one.id) && one.provisioning_status.is_deletable() {
             tracing::warn!(load_balancer = %one.id, mark = one.description, "deleting a load balancer that nobody wants");
-            let deleted = remove(shared, &one.description).await;
+            seen.looks += u32::from(seen.is_stuck(shared));
+            let deleted = remove(shared, &one.description, seen).await;
             let _ = deleted.inspect_err(|error| tracing::warn!(load_balancer = %one.id, %error, "can't delete it"));
         }
-        ownerless.insert(one.id.clone());
+        ownerless.insert(one.id.clone(), seen);
     }
     Ok(ownerless)
 }
 
+/// A load balancer that nobody wants.
+#[derive(Debug, Clone, Copy)]
+struct Ownerless {
+    /// When it was first seen.
+    since: Instant,
+    /// How often it has been found since it counts as stuck.
+    looks: u32,
+}
+
+impl Default for Ownerless {
+    fn default() -> Self {
+        Self { since: Instant::now(), looks: 0 }
+    }
+}
+
+impl Ownerless {
+    /// Whether what of it comes or goes takes so long that nobody waits for it.
+    fn is_stuck(self, shared: &Services) -> bool {
+        self.since.elapsed() >= shared.settings.services.pending()
+    }
+}
+
 /// Makes the next step by which the load balancers with this mark go, if there is one now: as for one whose Service is deleted.
-async fn remove(shared: &Services, mark: &str) -> Result<(), Error> {
+async fn remove(shared: &Services, mark: &str, seen: Ownerless) -> Result<(), Error> {
     let load_balancers = read::all(&shared.octavia, mark, None).await?;
     let provider = load_balancers.first().map(|one| Provider::of(&one.provider)).unwrap_or_else(|| Provider::of(""));
-    let mut observed = Observed { load_balancers, ..Observed::default() };
+    let (stuck, repairs) = (seen.is_stuck(shared), seen.looks);
+    let mut observed = Observed { load_balancers, stuck, repairs, ..Observed::default() };
     let identity = Identity { name: String::new(), mark: mark.to_owned() };
     let step = plan(&identity, None, &observed, &Abilities::new(provider, ApiVersion::v2(0)));
     act(&shared.octavia, &step, &mut observed).await.map(drop)

@@ -144,8 +144,10 @@ impl Cloud {
     }
 
     /// The provider of a load balancer that is there already and that nobody has chosen a provider for: its own, as long as the cloud has it. A
-    /// provider that the cloud gets later is for new ones only.
-    pub fn keep_provider(&self, configured: &Configured, own: Option<&str>) -> Option<String> {
+    /// provider that the cloud gets later is for new ones only. `asked`: what its spec says; `has`: what Octavia says, which matters where the spec
+    /// left it to the cloud.
+    pub fn keep_provider(&self, configured: &Configured, asked: Option<&str>, has: Option<&str>) -> Option<String> {
+        let own = asked.or(has.filter(|_| self.settings.provider.is_some()));
         let own = own.filter(|own| configured.provider.is_none() && self.providers.iter().any(|name| name == own));
         own.map(str::to_owned).or_else(|| self.settings.provider.clone())
     }
@@ -177,13 +179,21 @@ mod tests {
             Cloud { providers, api: ApiVersion::v2(30), settings }
         };
         let (free, amphora) = (Configured::default(), Some("amphora"));
-        let kept = |cloud: &Cloud, own| cloud.keep_provider(&free, own);
+        let kept = |cloud: &Cloud, asked| cloud.keep_provider(&free, asked, None);
         assert_eq!(kept(&cloud(&["amphora"], &free), None).as_deref(), amphora);
         let both = cloud(&["amphora", "ovn"], &free);
         assert_eq!((kept(&both, None).as_deref(), kept(&both, amphora).as_deref()), (Some("ovn"), amphora));
         assert_eq!(kept(&cloud(&["ovn"], &free), amphora).as_deref(), Some("ovn"), "the cloud has lost it");
         let chosen = Configured { provider: Some("ovn".to_owned()), ..Configured::default() };
-        assert_eq!(cloud(&["amphora", "ovn"], &chosen).keep_provider(&chosen, amphora).as_deref(), Some("ovn"));
+        assert_eq!(
+            cloud(&["amphora", "ovn"], &chosen).keep_provider(&chosen, amphora, amphora).as_deref(),
+            Some("ovn")
+        );
+        // Octavia's default has two names: nobody has chosen, and nobody is to be moved when there is a choice.
+        let (default, later) = (cloud(&["amphora", "octavia"], &free), cloud(&["amphora", "octavia", "ovn"], &free));
+        assert_eq!(default.keep_provider(&free, None, amphora), None);
+        assert_eq!(later.keep_provider(&free, None, amphora).as_deref(), amphora);
+        assert_eq!(later.keep_provider(&free, None, None).as_deref(), Some("ovn"));
         let wrong =
             provider(&["ovn".to_owned()], &Configured { provider: Some("f5".to_owned()), ..Configured::default() });
         assert!(wrong.is_err_and(|error| error.to_string().contains("no provider `f5`, but ovn")));

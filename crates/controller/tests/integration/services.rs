@@ -1,5 +1,6 @@
 //! Services: what Octavia and Neutron have of them, whatever happens.
 
+mod amphora;
 mod crash;
 mod faults;
 mod fixture;
@@ -7,3 +8,4 @@ mod floating;
 mod life;
 mod many;
 mod repair;
+mod types;

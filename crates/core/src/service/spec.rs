@@ -10,6 +10,9 @@ use std::{collections::BTreeSet, fmt, net::IpAddr};
 /// `spec.loadBalancerClass` of Services that are Kuryr's whatever others there are.
 pub const CLASS: &str = "kuryr.openstack.org/octavia";
 
+/// Most ports, and most source ranges, of one load balancer: as its schema says.
+pub const MOST_ENTRIES: usize = 512;
+
 /// What a Service asks of its load balancer.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -32,7 +35,7 @@ pub struct LoadBalancerSpec {
     pub availability_zone: Option<String>,
     /// The Service's ports.
     #[serde(default)]
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = MOST_ENTRIES))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["protocol", "port"]))]
     pub ports: Vec<Port>,
     /// For how many seconds a client that comes again has the same endpoint (`sessionAffinity: ClientIP`). None: no affinity.
@@ -47,7 +50,7 @@ pub struct LoadBalancerSpec {
     pub internal_traffic_local: bool,
     /// Who may reach the Service from outside. None: everybody.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    #[schemars(length(max = 512), with = "Vec<Cidr>")]
+    #[schemars(length(max = MOST_ENTRIES), with = "Vec<Cidr>")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub source_ranges: BTreeSet<IpNet>,
     /// How members are chosen. None: as the provider does it best.

@@ -1,5 +1,5 @@
-//! Debian packages: only the missing ones are installed, and no service of theirs is started on the host. Those of the tests' images are
-//! only unpacked.
+//! Debian packages: only the missing ones are installed, and no service of theirs is started on the host. Those of the tests' images and
+//! of other releases are only unpacked.
 
 use std::{
     collections::BTreeSet,
@@ -16,6 +16,8 @@ use super::{cache, command::run, progress::Report, versions::Versions};
 
 /// Asked by Debian's maintainer scripts before they start a service; 101 is "no".
 const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// What Debian's releases are signed with.
+const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const NO_SERVICES: &str = "#!/bin/sh\n# Made by Kuryr's lab while it installs packages.\nexit 101\n";
 
 /// Installs what is missing; returns how many packages that was.
@@ -51,24 +53,44 @@ pub fn install(cache: &Path, log: &Path, report: &Report) -> Result<usize> {
     Ok(missing.len())
 }
 
+/// Whose packages are unpacked.
+#[derive(Debug, Clone, Copy)]
+pub enum Release<'a> {
+    /// That of this machine.
+    Installed,
+    /// Another one, by its code name, from the same mirror.
+    Other(&'a str),
+}
+
 /// Downloads these packages and all that they depend on, whatever is installed here, and unpacks them into `root`. Their maintainers'
 /// scripts don't run. `dir` is for what is needed meanwhile.
 ///
 /// # Errors
 /// When a package can't be downloaded or unpacked.
-pub fn unpack(packages: &[&str], dir: &Path, root: &Path, log: &Path) -> Result<()> {
+pub fn unpack(packages: &[&str], release: Release<'_>, dir: &Path, root: &Path, log: &Path) -> Result<()> {
     let (archives, status) = (dir.join("archives"), dir.join("status"));
     for dir in [&archives.join("partial"), root] {
         fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
     }
     // Nothing is installed, says this file, so nothing is left out.
     fs::write(&status, "").with_context(|| format!("writing {}", status.display()))?;
+    let mut options = vec![
+        format!("Dir::State::status={}", status.display()),
+        format!("Dir::Cache::archives={}", archives.display()),
+    ];
+    if let Release::Other(name) = release {
+        options.extend(only_source(name, dir, log)?);
+    }
+    let apt = || {
+        let mut apt = apt();
+        options.iter().for_each(|option| _ = apt.arg("-o").arg(option));
+        apt
+    };
+    let wanted = packages.join(", ");
     let download = || {
-        let mut command = apt();
-        command.arg("-o").arg(format!("Dir::State::status={}", status.display()));
-        command.arg("-o").arg(format!("Dir::Cache::archives={}", archives.display()));
-        command.args(["install", "--download-only", "-y", "-q", "--no-install-recommends"]).args(packages);
-        run(&mut command, log, &format!("downloading the Debian packages {}", packages.join(", ")))
+        let mut apt = apt();
+        apt.args(["install", "--download-only", "-y", "-q", "--no-install-recommends"]).args(packages);
+        run(&mut apt, log, &format!("downloading the Debian packages {wanted}"))
     };
     if download().is_err() {
         // The lists are missing or older than what the mirror holds.
@@ -80,9 +102,45 @@ pub fn unpack(packages: &[&str], dir: &Path, root: &Path, log: &Path) -> Result<
     files.retain(|path| path.extension().is_some_and(|extension| extension == "deb"));
     files.sort();
     for file in files {
-        run(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(root), log, "the images of the tests")?;
+        run(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(root), log, &wanted)?;
     }
     Ok(())
+}
+
+/// Settings of apt by which it knows one release only, which this machine's mirror is expected to have.
+fn only_source(release: &str, dir: &Path, log: &Path) -> Result<Vec<String>> {
+    let mirror = match mirror(log)? {
+        Some(mirror) => mirror,
+        None => {
+            run(apt().args(["update", "-q"]), log, "the lists of Debian packages")?;
+            mirror(log)?.context("no configured source of Debian packages is Debian's own: see sources.list(5)")?
+        }
+    };
+    let (list, lists) = (dir.join("sources.list"), dir.join("lists"));
+    fs::create_dir_all(lists.join("partial")).with_context(|| format!("making {}", lists.display()))?;
+    fs::write(&list, format!("deb [signed-by={KEYS}] {mirror} {release} main\n"))
+        .with_context(|| format!("writing {}", list.display()))?;
+    Ok(vec![
+        format!("Dir::Etc::sourcelist={}", list.display()),
+        "Dir::Etc::sourceparts=/dev/null".to_owned(),
+        format!("Dir::State::lists={}", lists.display()),
+        // Made of the lists: those of this machine stay as they are.
+        "Dir::Cache::pkgcache=".to_owned(),
+        "Dir::Cache::srcpkgcache=".to_owned(),
+    ])
+}
+
+/// Where this machine has Debian's packages from. `None`: its lists are missing.
+fn mirror(log: &Path) -> Result<Option<String>> {
+    let format = "$(ORIGIN) $(LABEL) $(REPO_URI)";
+    let mut targets = Command::new("apt-get");
+    targets.args(["indextargets", "--format", format, "Identifier: Packages"]);
+    Ok(parse_mirror(&run(&mut targets, log, "the mirror of Debian packages")?))
+}
+
+/// The first that says that it is Debian's, and not Debian's security updates.
+fn parse_mirror(targets: &str) -> Option<String> {
+    targets.lines().find_map(|line| line.strip_prefix("Debian Debian ")).map(str::to_owned)
 }
 
 /// The names of the installed packages.
@@ -175,6 +233,13 @@ mod tests {
     fn only_fully_installed_packages_count() {
         let text = "runc installed\nsocat config-files\njq half-installed\ntcpdump installed\n";
         assert_eq!(parse_installed(text), BTreeSet::from(["runc".to_owned(), "tcpdump".to_owned()]));
+    }
+
+    #[test]
+    fn the_mirror_is_debians_own() {
+        let targets = "Google Google https://a/apt/\nDebian Debian-Security http://b/s/\nDebian Debian http://b/d/\n";
+        assert_eq!(parse_mirror(targets).as_deref(), Some("http://b/d/"));
+        assert_eq!(parse_mirror(""), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod kuryr;
 pub mod progress;
 mod python;
 mod steps;
+mod switch;
 mod test_images;
 mod versions;
 
@@ -40,6 +41,7 @@ pub struct Artefacts {
     etcd: Artefact,
     cni: Artefact,
     image: Artefact,
+    switch: Artefact,
 }
 
 impl Artefacts {
@@ -62,6 +64,11 @@ impl Artefacts {
             etcd: Artefact::new(cache, &format!("etcd-{}", go.etcd), &[&go.etcd, recipe]),
             cni: Artefact::new(cache, &format!("cni-{}", go.cni_plugins), &[&go.cni_plugins, &go.cni, recipe]),
             image: Artefact::new(cache, "image", &[&go.kubernetes, recipe, image::RECIPE]),
+            switch: Artefact::new(
+                cache,
+                "switch",
+                &[&versions.switch.release, &versions.switch.package, switch::RECIPE],
+            ),
         })
     }
 
@@ -98,6 +105,11 @@ impl Artefacts {
     /// The archive of the pods' image, imported as [`AGNHOST_IMAGE`] and [`PAUSE_IMAGE`].
     pub fn image(&self) -> PathBuf {
         self.image.dir().join(image::ARCHIVE)
+    }
+
+    /// The nodes' ovs-vswitchd.
+    pub fn vswitchd(&self) -> PathBuf {
+        self.switch.dir().join(switch::PROGRAM)
     }
 
     /// A program of Kuryr, `kuryr` or `kuryr-cni`, as last built by [`install`]. A file `NAME.sha256` beside it changes
@@ -198,6 +210,15 @@ fn steps(artefacts: &Artefacts) -> Result<Vec<Step>> {
             AGNHOST_IMAGE,
             log("image"),
             move |dir, log, report| image::build(dir, &kubernetes, log, report),
+        ),
+        made(
+            "Open vSwitch",
+            &["Debian packages"],
+            Kind::Light,
+            &artefacts.switch,
+            &versions.switch.release,
+            log("switch"),
+            switch::build,
         ),
     ])
 }

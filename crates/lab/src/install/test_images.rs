@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     command::run,
-    debian, go,
+    debian::{self, Release},
+    go,
     image::{self, Image},
     progress::Report,
     versions::Versions,
@@ -81,7 +82,7 @@ pub(super) fn build(dir: &Path, programs: &Programs<'_>, log: &Path, report: &Re
     report.note("unpacking Debian's packages");
     let (scratch, root) = (dir.join("scratch"), dir.join("root"));
     let packages: Vec<&str> = Versions::get()?.test_images.keys().map(String::as_str).collect();
-    debian::unpack(&packages, &scratch, &root, log)?;
+    debian::unpack(&packages, Release::Installed, &scratch, &root, log)?;
     finish(&root, programs.agnhost, log)?;
     let sources = go::kubernetes_sources(&scratch, log)?.join("test/images/agnhost/porter");
     for name in CERTIFICATE {

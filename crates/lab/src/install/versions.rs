@@ -23,6 +23,8 @@ pub struct Versions {
     pub original: Original,
     /// What is built from Go modules.
     pub go: Go,
+    /// The nodes' Open vSwitch.
+    pub switch: Switch,
     /// Debian packages, each with what the lab needs it for.
     pub debian: BTreeMap<String, String>,
     /// Debian packages in the images of Kubernetes' own tests, each with what they need it for.
@@ -62,6 +64,16 @@ pub struct Go {
     pub cni: String,
     /// `github.com/containernetworking/plugins`.
     pub cni_plugins: String,
+}
+
+/// A Debian package of another release than this machine's.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switch {
+    /// The code name of the release.
+    pub release: String,
+    /// The package.
+    pub package: String,
 }
 
 static READ: LazyLock<Result<Versions, toml::de::Error>> = LazyLock::new(|| toml::from_str(VERSIONS));

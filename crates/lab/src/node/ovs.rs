@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::network::{complete_checksums, ip, link_exists, tunnel_address};
 use crate::{
     engine::{Component, Lab, Program, node_name, node_netns, probe, shell, wait_until},
+    install::Artefacts,
     node::{control_address, on_node},
 };
 
@@ -125,9 +126,8 @@ impl Component for Vswitchd {
 
     fn program(&self, lab: &Lab) -> Result<Option<Program>> {
         let dir = run_dir(lab, self.0);
-        // Monitored, as on a real node, where the service manager starts it again: the userspace datapath of OVS 3.1 has
-        // been seen to abort on an assertion about connection tracking.
-        let program = Program::new("ovs-vswitchd")
+        // Monitored, as on a real node, where the service manager starts it again.
+        let program = Program::new(Artefacts::at(lab.cache())?.vswitchd())
             .arg("--monitor")
             .arg(format!("unix:{}", database_socket(lab, self.0).display()))
             .arg(format!("--unixctl={}", dir.join("ovs-vswitchd.ctl").display()))

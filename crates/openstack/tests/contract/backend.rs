@@ -1,4 +1,4 @@
-//! The cloud under test: a fake one of the test's own, or with the feature `lab` a real one.
+//! The cloud under test: a fake one of the test's own, or the real one that the environment names.
 
 use kuryr_openstack::{
     Cloud, CloudConfig, Error, Metrics, Settings,
@@ -6,6 +6,9 @@ use kuryr_openstack::{
 };
 use kuryr_openstack_fake::{Config, FakeCloud};
 use prometheus_client::registry::Registry;
+
+/// Names a cloud of `clouds.yaml`.
+const CLOUD: &str = "KURYR_CONTRACT_CLOUD";
 
 /// The host that ports can be bound to in the fake cloud.
 const FAKE_HOST: &str = "node1";
@@ -27,16 +30,10 @@ impl Backend {
     /// The cloud with the credentials that the fake one has under this name. Those of the real one are always those of
     /// `KURYR_CONTRACT_CLOUD`.
     pub async fn start_as(name: &str) -> Self {
-        if cfg!(feature = "lab") { Self::real() } else { Self::fake(name).await }
-    }
-
-    fn real() -> Self {
-        let Ok(name) = std::env::var("KURYR_CONTRACT_CLOUD") else {
-            panic!(
-                "KURYR_CONTRACT_CLOUD names no cloud: run `cargo xtask test`, or see the head of crates/openstack/tests/contract.rs"
-            );
-        };
-        Self { config: CloudConfig::load(Some(&name)).unwrap(), _fake: None }
+        match real() {
+            Some(cloud) => Self { config: CloudConfig::load(Some(&cloud)).unwrap(), _fake: None },
+            None => Self::fake(name).await,
+        }
     }
 
     async fn fake(name: &str) -> Self {
@@ -59,9 +56,14 @@ impl Backend {
     }
 }
 
+/// The name of the real cloud, if one is tested.
+fn real() -> Option<String> {
+    std::env::var(CLOUD).ok()
+}
+
 /// A host that ports can be bound to.
 pub fn host() -> String {
-    if !cfg!(feature = "lab") {
+    if real().is_none() {
         return FAKE_HOST.to_owned();
     }
     std::env::var("KURYR_CONTRACT_HOST").unwrap_or_else(|_| "node1".to_owned())
@@ -69,7 +71,7 @@ pub fn host() -> String {
 
 /// Accounts that the tests run with, one after the other: the real cloud's are chosen from outside.
 pub fn accounts() -> &'static [&'static str] {
-    if cfg!(feature = "lab") { &["as configured"] } else { &["admin", "kuryr-appcred"] }
+    if real().is_some() { &["as configured"] } else { &["admin", "kuryr-appcred"] }
 }
 
 /// Logs in with `config`.

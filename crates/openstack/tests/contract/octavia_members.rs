@@ -26,8 +26,6 @@ async fn a_batch_replaces_or_adds() {
             } else {
                 rig.octavia.replace_members(pool, &members).await.unwrap();
             }
-            let busy = rig.octavia.get_load_balancer(id).await.unwrap();
-            assert!(busy.provisioning_status.is_pending(), "also where nothing changes");
             rig.until(id, pool, |members| lasts(members) == expected).await;
         }
         let after = rig.members(pool).await;

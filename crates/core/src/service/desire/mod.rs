@@ -71,7 +71,11 @@ pub fn desire(
         additional_vips,
         listeners,
     };
-    let external = spec.external.clone().filter(|_| !shortfalls.not_exposed());
+    let mut external = spec.external.clone().filter(|_| !shortfalls.not_exposed());
+    if let Some(external) = external.as_mut().filter(|_| !rules.ipv4) {
+        // It would stand for an address that isn't served.
+        external.floating_ip = None;
+    }
     Some(Desired { graph, external, unsupported: shortfalls.all })
 }
 

@@ -13,6 +13,24 @@ pub(super) struct Request {
     pub(super) additive: bool,
 }
 
+/// What is done about a member that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failing {
+    /// It is sent again.
+    Again,
+    /// It goes, so that it can come again.
+    Anew,
+    /// Nothing: others come first.
+    Left,
+}
+
+impl Failing {
+    /// After so many requests about failures.
+    pub(super) const fn of(repairs: u32) -> Self {
+        if repairs == 0 { Self::Again } else { Self::Anew }
+    }
+}
+
 /// What is the matter with a member that Octavia has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Difference {
@@ -30,9 +48,14 @@ enum Difference {
 ///
 /// Members that come, or that are sent again, are named alone where none goes. Where some come and others go, all are named: one request
 /// changes the pool once, so that it is never without members that it has before and after.
-pub(super) fn request(wanted: &Members, pool: &ObservedPool, abilities: &Abilities, repairs: u32) -> Option<Request> {
+pub(super) fn request(
+    wanted: &Members,
+    pool: &ObservedPool,
+    abilities: &Abilities,
+    failing: Failing,
+) -> Option<Request> {
     let difference = |key: &MemberKey, has: &ObservedMember| {
-        wanted.get(key).map_or(Difference::Surplus, |member| compare(member, has, repairs))
+        wanted.get(key).map_or(Difference::Surplus, |member| compare(member, has, failing))
     };
     let is = |key: &MemberKey, what: Difference| pool.members.get(key).is_some_and(|has| difference(key, has) == what);
     let comes = |key: &MemberKey| !pool.members.contains_key(key);
@@ -57,13 +80,16 @@ pub(super) fn request(wanted: &Members, pool: &ObservedPool, abilities: &Abiliti
     }
 }
 
-/// A subnet that nobody knows may be any. What failed is sent again, and if that doesn't help, made anew.
-fn compare(wanted: &Member, has: &ObservedMember, repairs: u32) -> Difference {
+/// A subnet that nobody knows may be any.
+fn compare(wanted: &Member, has: &ObservedMember, failing: Failing) -> Difference {
     let failed = has.provisioning == Provisioning::Error || has.provisioning.is_pending();
     let moved = wanted.subnet_id.is_some() && wanted.subnet_id != has.member.subnet_id;
-    if moved || (failed && repairs > 0) {
+    if moved || (failed && failing == Failing::Anew) {
         Difference::Replaced
-    } else if failed || wanted.weight != has.member.weight || wanted.admin_state_up != has.member.admin_state_up {
+    } else if (failed && failing == Failing::Again)
+        || wanted.weight != has.member.weight
+        || wanted.admin_state_up != has.member.admin_state_up
+    {
         Difference::Changed
     } else {
         Difference::None

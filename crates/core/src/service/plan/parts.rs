@@ -3,7 +3,7 @@
 use super::{
     super::{
         graph::HealthMonitor,
-        observed::{ObservedListener, ObservedMonitor, Provisioning},
+        observed::{ObservedListener, ObservedMonitor, ObservedPool, Provisioning},
         step::{Attribute, Reason, Step},
     },
     matching::{Matching, Port},
@@ -24,65 +24,90 @@ impl Trouble {
     }
 }
 
+/// The part of a port that failed, members aside: of several the one to begin with.
+enum Failed<'a> {
+    Pool(&'a ObservedPool),
+    Listener(&'a ObservedListener),
+    Monitor(&'a ObservedMonitor),
+}
+
+impl<'a> Failed<'a> {
+    fn of(port: &Port<'a>, trouble: Trouble) -> Option<Self> {
+        let pool = port.pool.filter(|pool| trouble.is_in(pool.provisioning)).map(Self::Pool);
+        let listener = || port.listener.filter(|one| trouble.is_in(one.provisioning)).map(Self::Listener);
+        let monitor = || port.pool?.monitor.as_ref().filter(|one| trouble.is_in(one.provisioning)).map(Self::Monitor);
+        pool.or_else(listener).or_else(monitor)
+    }
+}
+
 /// A stage: what is the same for all ports and comes before all that follows.
 type Stage<'a> = &'a dyn Fn(&Port<'_>) -> Option<Step>;
 
 /// The next request. Stages follow each other by what matters most to those who use the Service: what failed (nothing else can be done with
 /// it), settings (who may connect; few, and endpoints that never rest mustn't hold them back), endpoints, ports that are missing, monitors, and
-/// last what is too much. A pool gets its members before its listener is made, or is given it: a port that answers has somebody behind it.
+/// then what is too much. A pool gets its members before its listener is made, or is given it: a port that answers has somebody behind it. What
+/// fails whatever is done about it comes last: it keeps no port and no member from what they need.
 pub(super) fn next(all: &Matching<'_>, repairs: u32, stuck: bool) -> Option<Step> {
     let trouble = Trouble { repairs, stuck };
+    let failing = if repairs > REPLACED { members::Failing::Left } else { members::Failing::of(repairs) };
     let stages: [Stage<'_>; 10] = [
         &|port| failed(all, port, trouble),
         &|port| replaced(all, port),
         &|port| update_listener(port),
         &|port| update_pool(port),
-        &|port| set_members(all, port, trouble),
+        &|port| set_members(all, port, failing),
         &|port| create_pool(all, port),
         &|port| give_pool(port),
         &|port| create_listener(all, port),
         &|port| monitor(port),
         &|port| update_monitor(port),
     ];
-    stages.iter().find_map(|stage| all.ports.iter().find_map(stage)).or_else(|| surplus(all))
+    let fails = |port: &Port<'_>| Failed::of(port, trouble).is_some();
+    // Where no port is well, there is nothing to lose by making the whole anew once more.
+    let given_up = repairs > REBUILT && !all.ports.iter().all(fails);
+    let (last, first): (Vec<&Port<'_>>, Vec<&Port<'_>>) = all.ports.iter().partition(|port| given_up && fails(port));
+    let anew = |port: &&Port<'_>| Some(mend(all, port, &Failed::of(port, trouble)?, false));
+    stages
+        .iter()
+        .find_map(|stage| first.iter().find_map(|port| stage(port)))
+        .or_else(|| surplus(all))
+        .or_else(|| last.iter().find_map(anew))
+        .or_else(|| all.ports.iter().find_map(|port| set_members(all, port, members::Failing::Anew)))
 }
 
 /// What failed is sent again; if that doesn't help it is made anew, and if that doesn't help either, the whole load balancer is.
 fn failed(all: &Matching<'_>, port: &Port<'_>, trouble: Trouble) -> Option<Step> {
-    let pool = port.pool.filter(|pool| trouble.is_in(pool.provisioning));
-    let listener = port.listener.filter(|listener| trouble.is_in(listener.provisioning));
-    let monitor = port.pool.and_then(|pool| pool.monitor.as_ref()).filter(|one| trouble.is_in(one.provisioning));
-    let member = port.pool.is_some_and(|pool| pool.members.values().any(|one| trouble.is_in(one.provisioning)));
-    if pool.is_none() && listener.is_none() && monitor.is_none() && !(member && trouble.repairs > REPLACED) {
-        return None;
-    }
-    if trouble.repairs > REPLACED {
-        return Some(Step::Delete { load_balancer: all.load_balancer.id.clone(), why: Reason::Failed });
-    }
-    let again = trouble.repairs == 0;
-    if let Some(pool) = pool {
-        let update = again && port.pool_immutable(all.abilities).is_none();
-        return Some(if update {
-            Step::UpdatePool { pool: pool.id.clone(), key: port.key, settings: port.wanted.pool.settings.clone() }
-        } else {
-            Step::DeletePool { pool: pool.id.clone(), why: Reason::Failed }
-        });
-    }
-    if let Some(listener) = listener {
-        let update = again && port.listener_immutable().is_none();
-        return Some(if update {
-            send_listener(port, listener, other_pool(port))
-        } else {
-            Step::DeleteListener { listener: listener.id.clone(), why: Reason::Failed }
-        });
-    }
-    let (monitor, wanted) = (monitor?, port.wanted.pool.monitor.as_ref());
-    let same = wanted.filter(|wanted| wanted.kind == monitor.kind && again);
-    Some(same.map_or_else(|| delete_monitor(monitor, Reason::Failed), |wanted| send_monitor(port, monitor, wanted)))
+    let failed = Failed::of(port, trouble)?;
+    Some(if trouble.repairs > REPLACED {
+        Step::Delete { load_balancer: all.load_balancer.id.clone(), why: Reason::Failed }
+    } else {
+        mend(all, port, &failed, trouble.repairs == 0)
+    })
 }
 
-/// Up to this many requests, what failed is made anew; later the whole load balancer.
+/// Sends what failed `again`, where that can be, or takes it away, so that it is made anew.
+fn mend(all: &Matching<'_>, port: &Port<'_>, failed: &Failed<'_>, again: bool) -> Step {
+    match failed {
+        Failed::Pool(pool) if again && port.pool_immutable(all.abilities).is_none() => {
+            Step::UpdatePool { pool: pool.id.clone(), key: port.key, settings: port.wanted.pool.settings.clone() }
+        }
+        Failed::Pool(pool) => Step::DeletePool { pool: pool.id.clone(), why: Reason::Failed },
+        Failed::Listener(listener) if again && port.listener_immutable().is_none() => {
+            send_listener(port, listener, other_pool(port))
+        }
+        Failed::Listener(listener) => Step::DeleteListener { listener: listener.id.clone(), why: Reason::Failed },
+        Failed::Monitor(monitor) => {
+            let wanted = port.wanted.pool.monitor.as_ref().filter(|wanted| wanted.kind == monitor.kind && again);
+            wanted.map_or_else(|| delete_monitor(monitor, Reason::Failed), |wanted| send_monitor(port, monitor, wanted))
+        }
+    }
+}
+
+/// Up to this many requests, what failed is made anew; then the whole load balancer is.
 pub(super) const REPLACED: u32 = 3;
+
+/// After this many requests the whole load balancer has been made anew, too.
+const REBUILT: u32 = REPLACED + 1;
 
 /// What can't be changed goes, so that another one can come: no two listeners have one port, and OVN's provider takes the persistence
 /// from all pools of a protocol when any of them is deleted, so that the new pool has to come after.
@@ -99,9 +124,9 @@ fn replaced(all: &Matching<'_>, port: &Port<'_>) -> Option<Step> {
     listener.or_else(pool)
 }
 
-fn set_members(all: &Matching<'_>, port: &Port<'_>, trouble: Trouble) -> Option<Step> {
+fn set_members(all: &Matching<'_>, port: &Port<'_>, failing: members::Failing) -> Option<Step> {
     let pool = port.pool?;
-    let request = members::request(&port.wanted.pool.members, pool, all.abilities, trouble.repairs)?;
+    let request = members::request(&port.wanted.pool.members, pool, all.abilities, failing)?;
     let members::Request { members, additive } = request;
     Some(Step::SetMembers { pool: pool.id.clone(), key: port.key, members, additive })
 }

@@ -5,7 +5,7 @@ use super::{
     annotations::{self, Annotations, FloatingNetwork},
     facts::{Service, ServiceType, Settings},
     problem::Problem,
-    spec::{External, FloatingIp, LoadBalancerSpec, Monitor, Port, Timeouts, Vip},
+    spec::{External, FloatingIp, LoadBalancerSpec, MOST_ENTRIES, Monitor, Port, Timeouts, Vip},
 };
 use crate::names;
 use ipnet::IpNet;
@@ -72,6 +72,9 @@ pub fn wanted(service: &Service, settings: &Settings) -> Wanted {
     if vips.is_empty() {
         return problems.pop().map_or(Wanted::Nothing(Why::NoAddress), Wanted::Impossible);
     }
+    if let Some(problem) = too_many("spec.ports", service.ports.len()) {
+        return Wanted::Impossible(problem);
+    }
     let (annotations, wrong) = Annotations::read(&service.annotations);
     problems.extend(wrong);
     let external = external(service, settings, &annotations, &vips, &mut problems);
@@ -80,6 +83,9 @@ pub fn wanted(service: &Service, settings: &Settings) -> Wanted {
         // Nobody is let in by a slip of the pen.
         Err(problem) => return Wanted::Impossible(problem),
     };
+    if let Some(problem) = too_many("spec.loadBalancerSourceRanges", source_ranges.len()) {
+        return Wanted::Impossible(problem);
+    }
     let spec = LoadBalancerSpec {
         provider: settings.provider.clone(),
         flavor_id: annotations.flavor_id.clone(),
@@ -101,6 +107,14 @@ pub fn wanted(service: &Service, settings: &Settings) -> Wanted {
     };
     let name = names::kuryr_load_balancer(&service.name, &service.uid);
     Wanted::LoadBalancer(Box::new(Ask { name, spec, problems }))
+}
+
+/// What the API server would refuse of a KuryrLoadBalancer's list, whose author is nobody who would see that.
+fn too_many(source: &str, count: usize) -> Option<Problem> {
+    const ALLOWED: &str = "512 entries at most";
+    let problem =
+        || Problem::invalid(source, &format!("{count} entries"), ALLOWED, "the Service stays as it was before");
+    (count > MOST_ENTRIES).then(problem)
 }
 
 /// Whether the Service's load balancer, what is more than its cluster IP, is Kuryr's (`spec.loadBalancerClass`).

@@ -83,6 +83,17 @@ fn an_address_that_no_subnet_has_is_told() {
 }
 
 #[test]
+fn what_no_object_holds_is_told() {
+    let mut many = service();
+    let port = many.ports[0].clone();
+    many.ports = (0..513).map(|nth| ServicePort { port: 1000 + nth, ..port.clone() }).collect();
+    let Wanted::Impossible(problem) = wanted(&many, &settings()) else { panic!() };
+    assert!(problem.to_string().contains("spec.ports is `513 entries`"), "{problem}");
+    many.ports.pop();
+    assert_eq!(ask(&many).spec.ports.len(), 512);
+}
+
+#[test]
 fn every_type_with_an_address_is_served_and_only_a_load_balancer_is_reached_from_outside() {
     for kind in [ServiceType::ClusterIp, ServiceType::NodePort, ServiceType::LoadBalancer] {
         let ask = ask(&Service { kind, ..service() });

@@ -219,6 +219,58 @@ fn what_fails_again_and_again_is_repaired_ever_further() {
 }
 
 #[test]
+fn a_member_that_fails_for_good_keeps_nothing_from_others() {
+    let both = graph(&[1, 2]);
+    let (mut observed, mut ids) = made(&both);
+    let one = &mut observed.load_balancers[0];
+    let gone = one.listeners.pop().unwrap();
+    let fail = |observed: &mut Observed| {
+        observed.repairs = 9;
+        let members = observed.load_balancers[0].pools.iter_mut().flat_map(|pool| pool.members.iter_mut());
+        members.filter(|(key, _)| key.address.to_string().ends_with(".1")).for_each(|(_, member)| {
+            member.provisioning = Provisioning::Error;
+        });
+    };
+    fail(&mut observed);
+    let (step, _) = turn(Some(&both), &mut observed, &ovn(), &mut ids);
+    assert!(matches!(step, Step::CreateListener { .. }), "{step:?}");
+    assert!(observed.load_balancers[0].listeners.iter().any(|listener| listener.port == gone.port));
+    for _ in 0..20 {
+        fail(&mut observed);
+        let (step, _) = turn(Some(&both), &mut observed, &ovn(), &mut ids);
+        assert!(matches!(step, Step::SetMembers { .. }), "{step:?}");
+    }
+}
+
+#[test]
+fn a_port_that_fails_for_good_keeps_nothing_from_others() {
+    let two = |members: &[u8]| {
+        let mut two = graph(members);
+        let other = Key { port: 81, ..KEY };
+        two.listeners.insert(other, listener(other, members));
+        two
+    };
+    let (mut observed, mut ids) = made(&two(&[1]));
+    let bad = observed.load_balancers[0].pools[0].settings.name.clone();
+    let mut seen = Vec::new();
+    for nth in 0..20 {
+        for pool in observed.load_balancers.iter_mut().flat_map(|one| &mut one.pools) {
+            if pool.settings.name == bad {
+                pool.provisioning = Provisioning::Error;
+            }
+        }
+        // Endpoints of all ports change all the time.
+        let wanted = two(if nth < 10 { &[1] } else { &[2] });
+        seen.push(turn(Some(&wanted), &mut observed, &ovn(), &mut ids).0);
+    }
+    let rebuilt = seen.iter().filter(|step| matches!(step, Step::Delete { .. })).count();
+    assert_eq!(rebuilt, 1, "{seen:#?}");
+    let others = observed.load_balancers[0].pools.iter().filter(|pool| pool.settings.name != bad);
+    let mut members = others.flat_map(|pool| pool.members.keys());
+    assert!(members.all(|member| member.address.to_string().ends_with(".2")), "{:#?}", observed.load_balancers);
+}
+
+#[test]
 fn an_address_of_another_family_needs_another_load_balancer() {
     let (mut observed, mut ids) = made(&graph(&[1]));
     let second = Vip { address: "fd09::1".parse().unwrap(), subnet_id: "services6".into() };
