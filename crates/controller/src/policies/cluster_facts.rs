@@ -3,7 +3,8 @@
 use super::facts::selector;
 use kube::ResourceExt;
 use kuryr_api::{
-    ClusterNetworkPolicy, NamespacedPod, PolicyPeer, PolicyPort, PolicyProtocol, PolicyRule, PolicySubject, PolicyTransport,
+    ClusterNetworkPolicy, NamespacedPod, PolicyPeer, PolicyPort, PolicyProtocol, PolicyRule, PolicySubject,
+    PolicyTransport,
 };
 use kuryr_core::policy::cluster::facts::{self, ClusterPolicy};
 
@@ -16,7 +17,11 @@ pub fn cluster_policy(object: &ClusterNetworkPolicy) -> ClusterPolicy {
         priority: spec.priority,
         subject: subject(spec.subject),
         ingress: spec.ingress.into_iter().map(|of| rule(of.action, of.from, of.protocols)).collect(),
-        egress: spec.egress.into_iter().map(|PolicyRule { action, to, protocols, .. }| rule(action, to, protocols)).collect(),
+        egress: spec
+            .egress
+            .into_iter()
+            .map(|PolicyRule { action, to, protocols, .. }| rule(action, to, protocols))
+            .collect(),
     }
 }
 

@@ -175,7 +175,9 @@ impl State {
             Key::Group(GroupKey::Together(policies)) | Key::AddressGroup(AddressGroupKey::Vips { policies, .. }) => {
                 return policies.iter().for_each(|uid| self.touch(uid.clone()));
             }
-            Key::Group(GroupKey::Decided(meant)) | Key::AddressGroup(AddressGroupKey::DecidedVips { meant, .. }) => meant,
+            Key::Group(GroupKey::Decided(meant)) | Key::AddressGroup(AddressGroupKey::DecidedVips { meant, .. }) => {
+                meant
+            }
             Key::Group(_) | Key::AddressGroup(_) => return,
         };
         meant.policies.iter().for_each(|uid| self.touch(uid.clone()));

@@ -49,7 +49,15 @@ impl<K: Kind> Drop for Feed<K> {
 
 impl<K: Kind> Feed<K> {
     pub(super) fn new(client: Client, fields: Option<&'static str>, known: Shared<K>, metrics: Metrics) -> Self {
-        Self { client, fields, known, watch_seconds: DEFAULT_WATCH_SECONDS, metrics, trouble: String::new(), optional: false }
+        Self {
+            client,
+            fields,
+            known,
+            watch_seconds: DEFAULT_WATCH_SECONDS,
+            metrics,
+            trouble: String::new(),
+            optional: false,
+        }
     }
 
     /// Adds a listener.
