@@ -1,6 +1,6 @@
 //! What is decided for subjects of ClusterNetworkPolicies: the pods to which decisions say yes, and the rules of the subjects' group.
 
-use super::{Dirty, World, entries::DecisionEntry};
+use super::{Dirty, World, decided_services::Known, entries::DecisionEntry};
 use crate::policy::{
     cluster::{
         Decision, Meant, Ranges, Someone, decide,
@@ -58,8 +58,9 @@ impl World {
         for address in std::mem::take(&mut dirty.addresses) {
             self.settle_address(address, dirty);
         }
+        let mut known = Known::new();
         for meant in std::mem::take(&mut dirty.meant) {
-            self.settle_decided(&meant, dirty);
+            self.settle_decided(&meant, &mut known, dirty);
         }
     }
 
@@ -85,7 +86,7 @@ impl World {
         }
     }
 
-    fn settle_decided(&mut self, meant: &Arc<Meant>, dirty: &mut Dirty) {
+    fn settle_decided(&mut self, meant: &Arc<Meant>, known: &mut Known, dirty: &mut Dirty) {
         let Some(entry) = self.decided.get(meant) else { return };
         let tiers = self.tiers(meant);
         let ingress = decide(&tiers, Direction::Ingress, |name| meant.numbers.get(name).cloned().unwrap_or_default());
@@ -110,7 +111,7 @@ impl World {
         }
         dirty.groups.insert(GroupKey::Decided(Arc::clone(meant)));
         if !same_egress {
-            self.reconsider_vips(meant, dirty);
+            self.reconsider_vips(meant, known, dirty);
         }
     }
 

@@ -14,17 +14,22 @@ use std::{
     sync::Arc,
 };
 
+/// What of all Services is admitted, for each different egress: many pods differ in what may come in only.
+pub(super) type Known = BTreeMap<Pieces<Decision>, Vec<(Vip, Admitted)>>;
+
 impl World {
     /// What goes out is decided otherwise: all Services are looked at again, and those that the pods are behind for their own sake.
-    pub(super) fn reconsider_vips(&mut self, meant: &Arc<Meant>, dirty: &mut Dirty) {
+    pub(super) fn reconsider_vips(&mut self, meant: &Arc<Meant>, known: &mut Known, dirty: &mut Dirty) {
         let Some(entry) = self.decided.get(meant) else { return };
         for pod in entry.pods.iter().filter_map(|uid| self.pods.get(uid)) {
             self.dirty_own_vips(&pod.pod, dirty);
         }
-        let ranges = self.ranges();
-        let all = self.vips.iter().map(|(vip, at)| (*vip, self.admitted(&entry.egress, at, &ranges)));
-        for (vip, admitted) in all.collect::<Vec<_>>() {
-            self.set_admitted(meant, vip, admitted, dirty);
+        let all = known.entry(entry.egress.clone()).or_insert_with(|| {
+            let ranges = self.ranges();
+            self.vips.iter().map(|(vip, at)| (*vip, self.admitted(&entry.egress, at, &ranges))).collect()
+        });
+        for (vip, admitted) in all {
+            self.set_admitted(meant, *vip, *admitted, dirty);
         }
     }
 
