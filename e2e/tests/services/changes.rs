@@ -79,13 +79,13 @@ async fn services_that_come_and_go_in_quick_turns_leave_nothing() -> Result<()> 
     let scene = Scene::begin("turns").await?;
     let client = scene.client().await?;
     scene.web(&[("web", "node2")]).await?;
-    for _ in 0..20 {
+    for _ in 0..25 {
         scene.service("web", json!({ "ports": http(), "type": "LoadBalancer" })).await?;
         services::delete(&scene.cluster, &scene.space, "web").await?;
     }
     // With another one's address, which may still be in Octavia.
     let mut spec = json!({ "ports": http() });
-    for _ in 0..20 {
+    for _ in 0..25 {
         let service = scene.service("web", spec.clone()).await?;
         spec["clusterIP"] = json!(services::at(&service, 80)?.ip());
         services::delete(&scene.cluster, &scene.space, "web").await?;

@@ -207,7 +207,8 @@ impl<K: Kind> Known<K> {
     }
 
     /// Takes over a new list. Listeners hear of everything that is new, of what has changed since the last one, and of what is
-    /// no longer there: a list that shows nothing new makes no work.
+    /// no longer there: a list that shows nothing new makes no work. Of what is there and can't be read the last readable state stays, as
+    /// where a watch brings it.
     fn replaced(&mut self) {
         self.listed = true;
         let reader = self.writer.as_reader();
@@ -216,6 +217,11 @@ impl<K: Kind> Known<K> {
         let after = reader.state();
         let uids: HashSet<_> = after.iter().filter_map(|object| object.uid()).collect();
         for lost in before.iter().filter(|object| object.uid().is_none_or(|uid| !uids.contains(&uid))) {
+            let unreadable = self.malformed.get(&named(lost.meta()));
+            if unreadable.is_some_and(|there| there.metadata.uid == lost.uid()) {
+                self.writer.apply_watcher_event(&watcher::Event::Apply(K::clone(lost)));
+                continue;
+            }
             // No watch will say that it is gone: a late answer to one of our writes would bring it back for good.
             if let Some(uid) = lost.uid() {
                 self.deleted.insert(uid);
@@ -401,6 +407,21 @@ mod tests {
         listed(&mut feed, vec![port("b", 3)]);
         let changes = [("a".to_owned(), 2, false), ("a".to_owned(), 2, true), ("b".to_owned(), 3, false)];
         assert_eq!(*told.lock().unwrap(), changes);
+    }
+
+    #[tokio::test]
+    async fn what_a_new_list_has_and_nobody_can_read_stays_as_it_was() {
+        let (cache, mut feed) = unwatched();
+        listed(&mut feed, vec![port("u", 1)]);
+        let heard = listened(&mut feed);
+        let invalid = InvalidObject { error: "no such variant".to_owned(), metadata: port("u", 2).metadata };
+        feed.watched(watcher::Event::Init);
+        feed.watched(watcher::Event::InitApply(DeserializeGuard(Err(invalid))));
+        feed.watched(watcher::Event::InitDone);
+        assert_eq!(known(&cache), Some(("u".to_owned(), 1)));
+        assert!(heard.lock().unwrap().is_empty() && cache.malformed().len() == 1);
+        listed(&mut feed, Vec::new());
+        assert_eq!((known(&cache), cache.malformed().len()), (None, 0), "until it goes");
     }
 
     #[tokio::test]

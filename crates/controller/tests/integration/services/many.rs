@@ -1,7 +1,9 @@
 //! Many Services, quick turns, and what they cost.
 
 use super::super::harness::{World, eventually_so, in_world};
-use super::fixture::{at_rest, create, delete, endpoints, is_served, nothing_left, objects, served, services};
+use super::fixture::{
+    at_rest, create, delete, endpoints, is_served, load_balancers, nothing_left, objects, served, services,
+};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::ListParams;
@@ -32,6 +34,53 @@ async fn all_served(world: &World, names: &[String], members: &[&str]) {
     for name in names {
         served(world, name, members).await;
     }
+}
+
+/// Pod after pod is replaced while all of them are behind one Service, as a Deployment's update does it.
+#[test]
+fn a_rolling_update_of_50_pods_costs_few_calls_and_never_takes_a_member_away_that_stays() {
+    const PODS: u8 = 50;
+    in_world(|world| async move {
+        let world = at_rest(world.with_services().await);
+        world.fake.octavia().set_settle(Settle::Lab);
+        let controller = world.start();
+        create(&world, "web", json!({})).await;
+        let address = |generation: u8, nth: u8| format!("10.244.{generation}.{}", nth + 10);
+        let mut pods: Vec<String> = (0..PODS).map(|nth| address(1, nth)).collect();
+        let all = |pods: &[String]| {
+            let mut members: Vec<String> = pods.iter().map(|pod| format!("{pod}:8080")).collect();
+            members.sort();
+            members
+        };
+        let send = async |pods: &[String]| {
+            let pods: Vec<&str> = pods.iter().map(String::as_str).collect();
+            endpoints(&world, "web", &pods).await;
+        };
+        send(&pods).await;
+        let members = all(&pods);
+        served(&world, "web", &members.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        world.rests(&controller.life).await;
+        let before = world.fake.journal().len();
+        for nth in 0..PODS {
+            // The new one is ready before the old one goes.
+            pods.push(address(2, nth));
+            send(&pods).await;
+            pods.remove(0);
+            send(&pods).await;
+            let one = &load_balancers(&world)[0];
+            let (kept, has) = (all(&pods[..usize::from(PODS - nth - 1)]), super::fixture::members(one));
+            assert!(kept.iter().all(|member| has.contains(member)), "{nth}: {has:?}");
+        }
+        let members = all(&pods);
+        served(&world, "web", &members.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let cost = calls(&world, before);
+        println!("a rolling update of {PODS} pods behind one Service: {cost:?}");
+        assert!(cost["PUT members"] <= 2 * usize::from(PODS), "{cost:?}");
+        assert!(cost.keys().all(|kind| kind.starts_with("GET ") || kind == "PUT members"), "{cost:?}");
+        delete(&world, "web").await;
+        nothing_left(&world).await;
+        controller.stop().await;
+    });
 }
 
 #[test]
