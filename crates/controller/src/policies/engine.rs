@@ -7,7 +7,7 @@ use super::{
 use crate::context::Context;
 use futures::future::join_all;
 use kube::ResourceExt;
-use kuryr_core::policy::{AddressGroupKey, Component, GroupKey, Key, Observed, Step, facts::Uid, plan, stages};
+use kuryr_core::policy::{Component, GroupKey, Key, Observed, Step, plan, stages};
 use kuryr_openstack::Error;
 use std::{
     collections::{BTreeSet, HashSet},
