@@ -122,6 +122,20 @@ fn a_pod_is_one_address() {
     assert!(!world.has_member(&key, &new.uid));
 }
 
+/// An address that two pods have is allowed if both are.
+#[test]
+fn an_address_of_two_pods_is_a_member_if_both_are_allowed() {
+    let lines = vec![line("Deny", of_team("y"), None), line("Accept", everywhere(), None)];
+    let cluster = cluster(vec![policy("p", lines, vec![])]);
+    let mut world = world(&cluster, settings(true));
+    let key = world.address_groups().find(|key| matches!(key, AddressGroupKey::Decision(_))).unwrap().clone();
+    let twin = Pod { uid: "twin".into(), ..build::pod(2, "b", &[], &[]) };
+    let changes = world.learn([Fact::Pod(twin.clone())]);
+    assert!(changes.address_groups.contains(&key) && !world.members(&key).unwrap().contains(&v4(2).into()));
+    let _ = world.learn([Fact::Pod(Pod { namespace: "a".into(), ..twin })]);
+    assert!(world.members(&key).unwrap().contains(&v4(2).into()));
+}
+
 /// Also where the last pod that had it for one reason has it for another now.
 #[test]
 fn who_keeps_a_decision_is_told_of_its_members() {
