@@ -122,6 +122,19 @@ fn a_pod_is_one_address() {
     assert!(!world.has_member(&key, &new.uid));
 }
 
+/// Without address groups it is a rule, also for a pod that no selector of any policy means.
+#[test]
+fn a_pod_that_nothing_names_is_a_rule_without_address_groups() {
+    let cluster = cluster(vec![policy("p", vec![line("Deny", of_team("y"), None)], vec![])]);
+    let mut world = world(&cluster, settings(false));
+    let key = decided(&world, &cluster.pods[0]);
+    let from = build::End { address: v4(7), protocol: Tcp, port: 80 };
+    assert!(!build::lets(&world, &cluster.pods[0], Direction::Ingress, from));
+    let changes = world.learn([Fact::Pod(build::pod(7, "d", &[], &[]))]);
+    assert_eq!(changes.groups, [key].into());
+    assert!(build::lets(&world, &cluster.pods[0], Direction::Ingress, from));
+}
+
 /// An address that two pods have is allowed if both are.
 #[test]
 fn an_address_of_two_pods_is_a_member_if_both_are_allowed() {
