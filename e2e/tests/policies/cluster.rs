@@ -1,6 +1,6 @@
 //! ClusterNetworkPolicies: who comes first, with packets.
 
-use super::stage::Stage;
+use super::stage::{FAMILIES, Stage};
 use anyhow::{Context, Result};
 use kube::{
     Api,
@@ -9,10 +9,15 @@ use kube::{
 use kuryr_api::ClusterNetworkPolicy;
 use kuryr_e2e::{
     PodTemplate,
+    inside::Inside,
     policies::{
-        probe::Outcome::{self, Open, Silent},
+        probe::{
+            self,
+            Outcome::{self, Open, Silent},
+        },
         table::Protocol,
     },
+    traffic::From,
     wait::{eventually, holds},
     workload::{HTTP_PORT, POD_PATIENCE},
 };
@@ -129,15 +134,48 @@ async fn administrators_decide_before_and_after_those_of_namespaces() -> Result<
     });
     tiers.put("out", out).await?;
     are(&stage, &[(Silent, "spy", "db"), (Open, "web", "db")]).await.context("denied at its source")?;
+    // Who isn't a subject any more is let out, and who isn't a friend any more isn't let in.
+    stage.delete("allow").await?;
+    tiers.delete("default").await?;
+    are(&stage, &[(Silent, "spy", "db"), (Open, "spy", "web")]).await?;
     stage.label("spy", "app", Some("agent")).await?;
-    are(&stage, &[(Silent, "spy", "db")]).await.context("nobody's friend any more")?;
+    are(&stage, &[(Open, "spy", "db")]).await.context("no subject any more")?;
     stage.label("spy", "app", Some("spy")).await?;
+    are(&stage, &[(Silent, "spy", "db")]).await.context("a subject again")?;
 
-    for name in ["out", "friends", "guard", "default"] {
+    for name in ["out", "friends", "guard"] {
         tiers.delete(name).await?;
     }
-    are(&stage, &[(Open, "web", "db"), (Silent, "spy", "db"), (Open, "db", "web")]).await.context("without them")?;
-    stage.delete("allow").await?;
+    are(&stage, &[(Open, "web", "db"), (Open, "spy", "db"), (Open, "db", "web")]).await.context("without them")?;
+    stage.end().await
+}
+
+/// Only pods are denied: nodes have ports in the same network, and whoever is outside is nobody's pod.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_no_pod_is_let_in_where_pods_are_denied() -> Result<()> {
+    let mut stage = Stage::begin("strangers").await?;
+    let server = |name: &str, node: &str| PodTemplate::server(name).on(node).probed();
+    stage.run([("db", server("db", "node2")), ("spy", server("spy", "node1"))]).await?;
+    let tiers = Tiers(&stage);
+    let spies = json!({
+        "tier": "Admin", "priority": 1, "subject": tiers.pods("db"),
+        "ingress": [{ "action": "Deny", "from": [tiers.pods("spy")] }],
+    });
+    tiers.put("spies", spies).await?;
+    are(&stage, &[(Silent, "spy", "db"), (Open, "db", "spy")]).await?;
+    // Also the node that isn't the pod's own: an ingress controller on the host's network, say.
+    for node in stage.cluster.nodes() {
+        let inside = Inside::of(&stage.cluster, &From::node(&node)).await?;
+        for family in FAMILIES {
+            let at = stage.server("db", Protocol::Tcp, family)?;
+            eventually(&format!("{at} to be open to {node}"), POD_PATIENCE, async || {
+                let is = inside.spawn(probe::reach(Protocol::Tcp, at)).await?;
+                holds(is == Open, || format!("it is {is}"))
+            })
+            .await?;
+        }
+    }
+    tiers.delete("spies").await?;
     are(&stage, &[(Open, "spy", "db")]).await?;
     stage.end().await
 }

@@ -172,9 +172,6 @@ fn build(context: &Context, policies: &Policies, services: Option<&Services>, se
     let pods = pods.iter().map(|pod| pod_fact(context, pod));
     let services = services.map(Services::backends_of_all).unwrap_or_default();
     new.learn(nodes.chain(namespaces).chain(all).chain(cluster).chain(pods).chain(services));
-    for policy in policies.cluster_policies.all() {
-        new.touch_cluster(policy.name_any().into());
-    }
 }
 
 /// Has everything looked at that waits for groups.

@@ -98,8 +98,8 @@ impl Policies {
                 state.learn([Fact::NoClusterPolicy(name.clone())]);
                 state.cluster_unprogrammed.remove(&name);
             } else {
+                // A status that is written, by Kuryr itself too, says nothing new, and touches nothing.
                 state.learn([Fact::ClusterPolicy(cluster_policy(policy))]);
-                state.touch_cluster(name.clone());
             }
         });
         if gone {

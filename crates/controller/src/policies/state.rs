@@ -4,6 +4,7 @@ use super::{failures::Failures, ports::ports_of};
 use crate::{context::Context, port};
 use kuryr_core::policy::{
     AddressGroupKey, Changes, Component, Desired, Fact, GroupKey, Key, Observed, Remote, Rule, Target, World,
+    cluster::Meant,
     components,
     facts::{Name as ClusterName, Uid},
     meanwhile,
@@ -14,6 +15,7 @@ use kuryr_openstack::neutron::{AddressGroupId, SecurityGroupId};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -170,7 +172,7 @@ impl State {
 
     /// What there is of the policies whose groups these are may not be in force yet.
     pub fn touch_policies_of(&mut self, key: &Key) {
-        let meant = match key {
+        let all: Vec<Arc<Meant>> = match key {
             Key::Group(GroupKey::Policy { uid, .. }) => return self.touch(uid.clone()),
             Key::Group(GroupKey::Together(policies)) | Key::AddressGroup(AddressGroupKey::Vips { policies, .. }) => {
                 return policies.iter().for_each(|uid| self.touch(uid.clone()));

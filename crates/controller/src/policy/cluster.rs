@@ -27,15 +27,20 @@ impl Reconciler for ClusterNetworkPolicies {
             return Ok(Next::Converged);
         }
         let name = Name::from(policy.name_any());
-        let seen = policies.with(|state| status::look_at_cluster(context, state, &name)).flatten();
+        let seen = policies.with(|state| {
+            // What changes from now on is another change.
+            let seen = status::look_at_cluster(context, state, &name)?;
+            if seen.is_programmed() {
+                state.cluster_unprogrammed.remove(&name);
+            }
+            Some(seen)
+        });
+        let seen = seen.flatten();
         let Some(seen) = seen else { return Ok(Next::Converged) };
         if seen.is_under_way() && seen.since < SOON {
             return Ok(Next::After(SOON));
         }
         tell(policies, policy.object_ref(&()), &policy.uid().unwrap_or_default(), &seen).await;
-        if seen.is_programmed() {
-            policies.with(|state| state.cluster_unprogrammed.remove(&name));
-        }
         let present = policy.status.clone().unwrap_or_default().conditions;
         let conditions = seen.conditions(policy.metadata.generation, &present);
         if conditions.iter().all(|wanted| present.contains(wanted)) {

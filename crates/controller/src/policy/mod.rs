@@ -50,9 +50,15 @@ impl Reconciler for NetworkPolicies {
         let Some(object) = policies.objects.get(namespace.as_deref(), &name) else {
             return create(policies, &policy, &name).await;
         };
-        let Some(seen) = policies.with(|state| status::look(context, state, &uid)).flatten() else {
-            return Ok(Next::Converged);
-        };
+        let seen = policies.with(|state| {
+            // What changes from now on is another change.
+            let seen = status::look(context, state, &uid)?;
+            if seen.is_programmed() {
+                state.unprogrammed.remove(&uid);
+            }
+            Some(seen)
+        });
+        let Some(seen) = seen.flatten() else { return Ok(Next::Converged) };
         if seen.is_under_way() && seen.since < SOON {
             return Ok(Next::After(SOON));
         }
@@ -64,10 +70,6 @@ impl Reconciler for NetworkPolicies {
 impl NetworkPolicies {
     async fn publish(&self, policy: &NetworkPolicy, object: &KuryrNetworkPolicy, seen: &Seen) -> Result<Next, Error> {
         let (policies, present) = (&self.1, object.status.clone().unwrap_or_default());
-        if seen.is_programmed() {
-            let uid = Uid::from(policy.uid().unwrap_or_default());
-            policies.with(|state| state.unprogrammed.remove(&uid));
-        }
         let wanted = seen.status(policy.metadata.generation, &present);
         if wanted == present {
             return Ok(Next::Converged);

@@ -1,14 +1,17 @@
-//! ClusterNetworkPolicies: tiers and denials in security groups, what is refused, and a cluster that doesn't have the kind.
+//! ClusterNetworkPolicies: tiers and denials in security groups, what is refused, what fails, and controllers that come later.
 
 use super::super::harness::{World, eventually_so, in_world};
 use super::fixture::{at_rest, delete_policy, marked, only, only_the_common_groups, passes, policy, relabel, running};
+use http::Method;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
 };
 use kuryr_api::ClusterNetworkPolicy;
+use kuryr_openstack_fake::{AddressGroupView, Effect, Fault, SecurityGroupView};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 fn cluster_policies(world: &World) -> Api<ClusterNetworkPolicy> {
     Api::all(world.client.clone())
@@ -169,10 +172,14 @@ fn a_controller_that_comes_later_finds_all_done_and_clears_up_what_went_meanwhil
         let controller = world.start();
         let late = running(&world, "late", "web").await;
         passes(&world, &[(&late, &db, false), (&web, &db, false)]).await;
-        let after = marked(&world);
-        assert_eq!(before.0.len(), after.0.len(), "the same groups");
+        let ids = |(groups, named): &(Vec<SecurityGroupView>, Vec<AddressGroupView>)| {
+            let groups = groups.iter().map(|group| group.id.clone());
+            groups.chain(named.iter().map(|group| group.id.clone())).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(ids(&before), ids(&marked(&world)), "the same groups and address groups");
         let made = world.fake.journal();
-        let made = made[writes..].iter().filter(|call| call.method == "POST" && call.resource == "security-groups");
+        let is_group = |resource: &str| resource == "security-groups" || resource == "address-groups";
+        let made = made[writes..].iter().filter(|call| call.method == "POST" && is_group(&call.resource));
         assert_eq!(made.count(), 0, "none was made twice");
         controller.stop().await;
         delete_cluster_policy(&world, "guard").await;
@@ -182,6 +189,49 @@ fn a_controller_that_comes_later_finds_all_done_and_clears_up_what_went_meanwhil
         // Nothing of it is left in the way of NetworkPolicies.
         policy(&world, "closed", json!({ "podSelector": {} })).await;
         passes(&world, &[(&late, &db, false)]).await;
+        controller.stop().await;
+    });
+}
+
+#[test]
+fn a_status_stands_still_and_what_fails_is_told() {
+    in_world(|world| async move {
+        let world = at_rest(world.with_policies());
+        let controller = world.start();
+        let (web, db) = (running(&world, "web", "web").await, running(&world, "db", "db").await);
+        let spy = running(&world, "spy", "spy").await;
+        let all = everywhere(&world);
+        let deny = |app: &str| {
+            json!({
+                "tier": "Admin", "priority": 1, "subject": { "namespaces": all },
+                "ingress": [{ "action": "Deny", "from": [pods(&world, app)] }],
+            })
+        };
+        cluster_policy(&world, "guard", deny("spy")).await;
+        in_force(&world, "guard").await;
+        passes(&world, &[(&web, &db, true), (&spy, &db, false)]).await;
+        let name = format!("{}-guard", world.name);
+        let version = || async { cluster_policies(&world).get(&name).await.unwrap().metadata.resource_version };
+        let before = version().await;
+        // Pods come and go, and are members of what the policy made.
+        for nth in 0..3 {
+            let pod = running(&world, &format!("passer-{nth}"), "web").await;
+            passes(&world, &[(&pod, &db, true)]).await;
+        }
+        world.rests(&controller.life).await;
+        assert_eq!(version().await, before, "nothing new is to be told");
+
+        // An address group can't be had: closed, and told.
+        let broken = Fault::new(Effect::Status(503, None)).on(Method::POST, "address-groups");
+        world.fake.inject(&broken);
+        cluster_policy(&world, "guard", deny("web")).await;
+        cluster_says(&world, "guard", "Programmed", "False", "CloudUnreachable").await;
+        assert!(broken.hits() > 0);
+        world.fake.heal();
+        in_force(&world, "guard").await;
+        passes(&world, &[(&web, &db, false), (&spy, &db, true)]).await;
+        delete_cluster_policy(&world, "guard").await;
+        only_the_common_groups(&world, 1).await;
         controller.stop().await;
     });
 }

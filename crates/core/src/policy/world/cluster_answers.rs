@@ -2,11 +2,11 @@
 
 use super::{ClosedService, World};
 use crate::policy::{
-    cluster::Refusal,
+    cluster::{Decision, Meant, Refusal},
     facts::{Name, Uid},
     groups::{Direction, GroupKey},
 };
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 impl World {
     /// All ClusterNetworkPolicies that it knows of.
@@ -34,6 +34,11 @@ impl World {
     pub fn groups_deciding(&self, policy: &Name) -> Vec<GroupKey> {
         let decided = self.decided.keys().filter(|meant| meant.cluster.contains(policy));
         decided.cloned().map(GroupKey::Decided).collect()
+    }
+
+    /// By what pods are meant whose groups name a decision's address group.
+    pub fn meant_with(&self, decision: &Decision) -> impl Iterator<Item = &Arc<Meant>> {
+        self.decisions.get(decision).into_iter().flat_map(|entry| &entry.users)
     }
 
     /// The Services that are closed to subjects of a ClusterNetworkPolicy with egress rules although some of their backends are allowed, by it and

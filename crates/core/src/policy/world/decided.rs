@@ -14,11 +14,15 @@ use crate::policy::{
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 impl World {
-    /// Who has an address.
+    /// Who has an address: pods, else a node in the pods' networks.
     pub(super) fn owners(&self, address: IpAddr) -> Vec<Someone<'_>> {
         let pods = self.addresses.get(&address).into_iter().flatten().filter_map(|uid| self.pods.get(uid));
         let labels = |pod: &Pod| self.namespaces.get(&pod.namespace).and_then(|namespace| namespace.labels.as_ref());
-        pods.map(|entry| Someone { address, pod: Some((&entry.pod, labels(&entry.pod))) }).collect()
+        let pods: Vec<_> = pods.map(|entry| Someone { address, pod: Some((&entry.pod, labels(&entry.pod))) }).collect();
+        if pods.is_empty() && self.hosts.contains_key(&address) {
+            return vec![Someone { address, pod: None }];
+        }
+        pods
     }
 
     pub(super) fn ranges(&self) -> Ranges {
@@ -120,7 +124,8 @@ impl World {
             entry.users.insert(Arc::clone(meant));
             return;
         }
-        let members = members(decision, self.addresses.keys().flat_map(|address| self.owners(*address)));
+        let addresses = self.addresses.keys().chain(self.hosts.keys());
+        let members = members(decision, addresses.flat_map(|address| self.owners(*address)));
         let entry = DecisionEntry { members, users: [Arc::clone(meant)].into() };
         self.decisions.insert(Arc::new(decision.clone()), entry);
     }

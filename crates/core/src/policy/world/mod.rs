@@ -12,6 +12,7 @@ mod decided;
 mod decided_services;
 mod entries;
 mod groups;
+mod nodes;
 mod pods;
 mod policies;
 mod services;
@@ -51,6 +52,9 @@ pub struct World {
     /// Of these, those outside of the pods' networks.
     strays: BTreeSet<IpAddr>,
     nodes: BTreeMap<Name, Node>,
+    /// Of how many nodes an address in the pods' networks is: Kuryr gives each node a port there. They are nobody whom a selector means, and somebody all
+    /// the same.
+    hosts: BTreeMap<IpAddr, u32>,
     policies: BTreeMap<Uid, PolicyEntry>,
     /// Policies with egress rules that mean others than pods by their labels.
     broad: BTreeSet<Uid>,
@@ -123,6 +127,7 @@ impl World {
             addresses: BTreeMap::new(),
             strays: BTreeSet::new(),
             nodes: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             policies: BTreeMap::new(),
             broad: BTreeSet::new(),
             cluster: BTreeMap::new(),
@@ -175,14 +180,8 @@ impl World {
             Fact::NoPod(uid) => self.drop_pod(uid, dirty),
             Fact::Service(service) => self.put_service(&service.uid, Some(service), dirty),
             Fact::NoService(uid) => self.put_service(uid, None, dirty),
-            Fact::Node(node) => {
-                self.nodes.insert(node.name.clone(), node.clone());
-                dirty.groups.insert(GroupKey::Node(node.name.clone()));
-            }
-            Fact::NoNode(name) => {
-                self.nodes.remove(name);
-                dirty.groups.insert(GroupKey::Node(name.clone()));
-            }
+            Fact::Node(node) => self.put_node(&node.name, Some(node), dirty),
+            Fact::NoNode(name) => self.put_node(name, None, dirty),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::policy::{
     facts::{Labels, Name, Pod, Uid},
     selector::Pods,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 impl World {
     /// The entry of a namespace. A new one has the selectors that can mean it.
@@ -131,11 +131,14 @@ impl World {
 
     /// The backends that a pod is, and the load balancers' ports that lead to it.
     pub(super) fn dirty_targets(&self, pod: &Pod, dirty: &mut Dirty) {
-        for address in &pod.addresses {
-            for (target, entry) in self.targets.range(Target::all_of(*address)) {
-                dirty.targets.insert(*target);
-                dirty.vips.extend(entry.vips.iter().copied());
-            }
+        pod.addresses.iter().for_each(|address| self.dirty_backends_at(*address, dirty));
+    }
+
+    /// The backends at an address, and the load balancers' ports that lead there.
+    pub(super) fn dirty_backends_at(&self, address: IpAddr, dirty: &mut Dirty) {
+        for (target, entry) in self.targets.range(Target::all_of(address)) {
+            dirty.targets.insert(*target);
+            dirty.vips.extend(entry.vips.iter().copied());
         }
     }
 

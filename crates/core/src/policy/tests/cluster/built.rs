@@ -8,7 +8,7 @@ use crate::{
             ClusterPolicy,
             facts::{Peer, Port, PortMatch, Rule as Line, Subject, Transport},
         },
-        facts::{Family, LabelSelector, Pod},
+        facts::{Family, LabelSelector, Node, Pod},
         oracle::Cluster,
         tests::table::build::{self, egress, one_port, pods, rule, select, settings, v4, vip4, world},
     },
@@ -223,4 +223,32 @@ fn pods_outside_of_the_networks_are_told() {
     let cluster = cluster(vec![]);
     assert!(world(&cluster, settings(true)).outside_networks().is_empty());
     assert_eq!(world(&cluster, build::Settings::default()).outside_networks().len(), 12);
+}
+
+/// A node in the pods' networks, where it has a port of its own, is nobody whom a selector means, and no stranger either.
+#[test]
+fn nodes_in_the_pods_networks_are_let_in_where_only_pods_are_denied() {
+    let cluster = cluster(vec![policy("p", vec![line("Deny", of_team("y"), None)], vec![])]);
+    let mut world = world(&cluster, settings(true));
+    let named = ingress_of(&world, &cluster.pods[0]).into_iter().find_map(|rule| match rule.remote {
+        Remote::Group(key @ AddressGroupKey::Decision(_)) => Some(key),
+        _ => None,
+    });
+    let (key, address): (_, std::net::IpAddr) = (named.unwrap(), "10.0.0.99".parse().unwrap());
+    assert!(settings(true).pod_networks.iter().any(|net| net.contains(&address)));
+    let has = |world: &World| world.members(&key).unwrap().contains(&address.into());
+    let node = |addresses: &[std::net::IpAddr]| {
+        Fact::Node(Node { name: "n9".into(), addresses: addresses.iter().copied().collect() })
+    };
+    assert!(!has(&world));
+    let changes = world.learn([node(&[address])]);
+    assert!(has(&world) && changes.address_groups.contains(&key));
+    assert!(world.learn([node(&[address, "192.0.2.1".parse().unwrap()])]).address_groups.is_empty());
+    let changes = world.learn([Fact::NoNode("n9".into())]);
+    assert!(!has(&world) && changes.address_groups.contains(&key));
+    // A policy that comes later finds it.
+    let _ = world.learn([node(&[address]), Fact::NoClusterPolicy("p".into())]);
+    let later = policy("p", vec![line("Deny", of_team("y"), None)], vec![]);
+    let _ = world.learn([Fact::ClusterPolicy(later)]);
+    assert!(has(&world));
 }
