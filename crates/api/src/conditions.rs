@@ -121,6 +121,9 @@ pub mod network_policy {
     pub const AS_DESIRED: &str = "AsDesired";
     /// Something that the policy says can't be meant: it isolates, and allows nothing.
     pub const INVALID: &str = "Invalid";
+    /// Something that a ClusterNetworkPolicy says can't be had with security groups: an `Accept` rule with it allows nothing, another
+    /// denies all.
+    pub const UNSUPPORTED: &str = "Unsupported";
     /// A Service is closed because only some of its backends are allowed.
     pub const SERVICE_CLOSED: &str = "ServiceClosed";
     /// Security groups, rules, address groups or ports are being changed.

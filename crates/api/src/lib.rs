@@ -2,9 +2,11 @@
 //!
 //! A [`KuryrPort`] is a pod's claim to network ports, a [`KuryrPoolPort`] is one Neutron port, as a
 //! PersistentVolumeClaim is a claim and a PersistentVolume is a volume; a [`KuryrPool`] is the free ports of a node. A
-//! [`KuryrLoadBalancer`] is what a Service asks of Octavia, a [`KuryrNetworkPolicy`] what a NetworkPolicy has become. `cargo xtask crds` writes the schema of all kinds
+//! [`KuryrLoadBalancer`] is what a Service asks of Octavia, a [`KuryrNetworkPolicy`] what a NetworkPolicy has become. [`ClusterNetworkPolicy`] is
+//! read, and is another project's. `cargo xtask crds` writes the schema of all kinds
 //! to `deploy/crds/`. [`pulse`] says whether a watch lives.
 
+mod cluster_network_policy;
 pub mod conditions;
 mod load_balancer;
 mod network_policy;
@@ -14,6 +16,10 @@ mod port;
 pub mod pulse;
 mod text;
 
+pub use cluster_network_policy::{
+    ClusterNetworkPolicy, ClusterNetworkPolicySpec, ClusterNetworkPolicyStatus, NamespacedPod, PolicyPeer, PolicyPort,
+    PolicyPortRange, PolicyProtocol, PolicyRule, PolicySubject, PolicyTransport,
+};
 pub use load_balancer::{
     FloatingIpOrigin, FloatingIpStatus, KuryrLoadBalancer, KuryrLoadBalancerSpec, KuryrLoadBalancerStatus,
     ListenerStatus,

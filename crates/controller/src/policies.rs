@@ -12,6 +12,7 @@
 mod act;
 mod audit;
 mod begin;
+mod cluster_facts;
 mod engine;
 mod facts;
 mod failures;
@@ -22,7 +23,7 @@ mod state;
 
 pub use begin::start;
 pub use facts::service as service_fact;
-pub use feed::Parts;
+pub use feed::{Inboxes, Parts};
 pub use ports::Groups;
 pub use state::State;
 
@@ -41,7 +42,7 @@ use crate::{
 use k8s_openapi::api::{core::v1::Namespace, networking::v1::NetworkPolicy};
 use kube::{Client, ResourceExt};
 use kuryr_api::{
-    KuryrNetworkPolicy,
+    ClusterNetworkPolicy, KuryrNetworkPolicy,
     conditions::{self, network_policy::UPDATING},
 };
 use kuryr_core::policy::Fact;
@@ -59,12 +60,16 @@ pub struct Policies {
     pub settings: Settings,
     /// NetworkPolicies.
     pub policies: Cache<NetworkPolicy>,
+    /// ClusterNetworkPolicies.
+    pub cluster_policies: Cache<ClusterNetworkPolicy>,
     /// Namespaces, for their labels.
     pub namespaces: Cache<Namespace>,
     /// What policies have become.
     pub objects: Cache<KuryrNetworkPolicy>,
     /// Policies whose state is to be told.
     pub queue: Queue<NetworkPolicy>,
+    /// ClusterNetworkPolicies whose state is to be told.
+    pub cluster_queue: Queue<ClusterNetworkPolicy>,
     /// Events on the user's objects.
     pub events: Events,
     /// What was told of policies.
@@ -91,23 +96,28 @@ impl Policies {
         }
         let (metrics, seconds): (&Metrics, _) = (&runtime.metrics, settings.controller.watch_seconds);
         let (policies, policy_feed) = cache(client, metrics, events, None, prune_policy);
+        let (cluster_policies, cluster_feed) = cache(client, metrics, events, None, prune_cluster_policy);
         let (namespaces, namespace_feed) = cache(client, metrics, events, None, prune_namespace);
         let (objects, object_feed) = cache(client, metrics, events, None, prune_object);
         let (queue, inbox) = Queue::new();
+        let (cluster_queue, cluster_inbox) = Queue::new();
         let parts = Parts {
             policies: policy_feed.lasting(seconds),
+            cluster_policies: cluster_feed.lasting(seconds).optional(),
             namespaces: namespace_feed.lasting(seconds),
             objects: object_feed.lasting(seconds),
-            inbox,
+            inboxes: Inboxes { policies: inbox, cluster_policies: cluster_inbox },
         };
         let shared = Self {
             client: client.clone(),
             neutron: neutron.clone(),
             settings: settings.clone(),
             policies,
+            cluster_policies,
             namespaces,
             objects,
             queue,
+            cluster_queue,
             events: events.clone(),
             told: News::default(),
             metrics: metrics.policies.clone(),
@@ -145,12 +155,14 @@ impl Policies {
                 self.queue.add(Some(namespace), name);
             }
         }
+        state.cluster_unprogrammed.keys().for_each(|name| self.cluster_queue.add(None, name));
     }
 }
 
 /// Shows what there is, and what of it isn't as it should be.
 pub fn show(shared: &Arc<Policies>, admin: &Admin) {
     admin.show(shared.policies.clone(), shared.queue.clone());
+    admin.show(shared.cluster_policies.clone(), shared.cluster_queue.clone());
     let objects = shared.objects.clone();
     admin.read_also(move |metrics| {
         let reason = |object: &Arc<KuryrNetworkPolicy>| {
@@ -163,6 +175,11 @@ pub fn show(shared: &Arc<Policies>, admin: &Admin) {
 }
 
 fn prune_policy(policy: &mut NetworkPolicy) {
+    policy.annotations_mut().clear();
+    policy.labels_mut().clear();
+}
+
+fn prune_cluster_policy(policy: &mut ClusterNetworkPolicy) {
     policy.annotations_mut().clear();
     policy.labels_mut().clear();
 }

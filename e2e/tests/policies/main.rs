@@ -5,6 +5,7 @@ mod blocks;
 mod case;
 mod changes;
 mod chase;
+mod cluster;
 mod directions;
 mod life;
 mod model;

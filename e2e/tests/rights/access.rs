@@ -110,6 +110,8 @@ async fn the_roles_are_as_narrow_as_they_can_be() -> Result<()> {
         ("/services/status", "patch"),
         ("/namespaces", "get list watch"),
         ("networking.k8s.io/networkpolicies", "get list watch"),
+        ("policy.networking.k8s.io/clusternetworkpolicies", "get list watch"),
+        ("policy.networking.k8s.io/clusternetworkpolicies/status", "patch update"),
         ("discovery.k8s.io/endpointslices", "get list watch"),
         ("events.k8s.io/events", "create patch"),
         ("kuryr.openstack.org/kuryrports", of_kuryr),

@@ -1,7 +1,9 @@
 //! How work on policies begins: what the cloud can do, what all policies together ask for, and what Neutron has.
 
 use super::{
-    Policies, audit, engine, facts,
+    Inboxes, Policies, audit,
+    cluster_facts::cluster_policy,
+    engine, facts,
     feed::{own_addresses, pod_fact},
     read::{self, Marks},
     state::State,
@@ -12,12 +14,11 @@ use crate::{
     policy,
     runtime::{
         part::spawn,
-        queue::{Inbox, Runtime, work},
+        queue::{Runtime, work},
     },
     services::Services,
 };
 use ipnet::IpNet;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
 use kuryr_core::{
     backoff::Backoff,
@@ -36,7 +37,7 @@ const KEEPS_SOURCE: &str = "ovn";
 pub fn start(
     context: &Arc<Context>,
     services: Option<&Arc<Services>>,
-    inbox: Inbox<NetworkPolicy>,
+    inboxes: Inboxes,
     runtime: &Runtime,
     workers: &mut JoinSet<&'static str>,
 ) {
@@ -46,10 +47,14 @@ pub fn start(
     spawn(workers, "NetworkPolicies in Neutron", begun);
     let many = policies.settings.controller.concurrency.network_policies;
     let reconciler = Arc::new(policy::NetworkPolicies(context.clone(), policies.clone()));
-    let worked = work(reconciler, policies.policies.clone(), policies.queue.clone(), inbox, many, runtime.clone());
+    let (cache, queue) = (policies.policies.clone(), policies.queue.clone());
+    let worked = work(reconciler, cache, queue, inboxes.policies, many, runtime.clone());
+    let reconciler = Arc::new(policy::ClusterNetworkPolicies(context.clone(), policies.clone()));
+    let (cache, queue) = (policies.cluster_policies.clone(), policies.cluster_queue.clone());
+    let worked_cluster = work(reconciler, cache, queue, inboxes.cluster_policies, many, runtime.clone());
     spawn(workers, "NetworkPolicies", async move {
         if stop.run_until_cancelled(listed.cancelled()).await.is_some() {
-            worked.await;
+            tokio::join!(worked, worked_cluster);
         }
     });
 }
@@ -62,7 +67,12 @@ async fn begin(
     stop: CancellationToken,
 ) {
     let ready = async {
-        tokio::join!(policies.policies.synced(), policies.namespaces.synced(), policies.objects.synced());
+        tokio::join!(
+            policies.policies.synced(),
+            policies.cluster_policies.synced(),
+            policies.namespaces.synced(),
+            policies.objects.synced()
+        );
         if let Some(services) = &services {
             services.listed().await;
         }
@@ -122,14 +132,16 @@ async fn settings(context: &Context, policies: &Policies) -> Result<Settings, Re
             service_ranges.insert(networks::subnet(neutron, "services.subnets", wanted).await?.cidr);
         }
     }
-    let mut families = BTreeSet::new();
+    let mut pod_networks = BTreeSet::new();
     for id in &context.networks.defaults().subnets {
         let found = neutron.get_subnet(&SubnetId::from(id.as_str())).await;
-        families.insert(Family::of(&found.map_err(networks::openstack("pods' subnets"))?.cidr));
+        pod_networks.insert(found.map_err(networks::openstack("pods' subnets"))?.cidr);
     }
+    let families = pod_networks.iter().map(Family::of).collect();
     let source_kept = configured.services.provider.as_deref().is_none_or(|provider| provider == KEEPS_SOURCE);
     Ok(Settings {
         service_ranges,
+        pod_networks,
         families,
         to_node: configured.network_policies.to_node,
         abilities: Abilities { address_groups, source_kept },
@@ -154,15 +166,18 @@ fn build(context: &Context, policies: &Policies, services: Option<&Services>, se
     let namespaces = namespaces.iter().map(|namespace| Fact::Namespace(facts::namespace(namespace)));
     let all = policies.policies.all();
     let all = all.iter().map(|policy| Fact::Policy(facts::policy(policy)));
+    let cluster = policies.cluster_policies.all();
+    let cluster = cluster.iter().map(|policy| Fact::ClusterPolicy(cluster_policy(policy)));
     let pods = context.pods.all();
     let pods = pods.iter().map(|pod| pod_fact(context, pod));
     let services = services.map(Services::backends_of_all).unwrap_or_default();
-    new.learn(nodes.chain(namespaces).chain(all).chain(pods).chain(services));
+    new.learn(nodes.chain(namespaces).chain(all).chain(cluster).chain(pods).chain(services));
 }
 
 /// Has everything looked at that waits for groups.
 fn look_over_all(context: &Context, policies: &Policies) {
     policies.queue.open();
+    policies.cluster_queue.open();
     for port in context.ports.all() {
         context.queues.ports.add(port.namespace().as_deref(), &port.name_any());
     }
@@ -171,5 +186,8 @@ fn look_over_all(context: &Context, policies: &Policies) {
     }
     for policy in policies.policies.all() {
         policies.queue.look_over(policy.namespace().as_deref(), &policy.name_any());
+    }
+    for policy in policies.cluster_policies.all() {
+        policies.cluster_queue.look_over(None, &policy.name_any());
     }
 }

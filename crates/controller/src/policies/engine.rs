@@ -7,7 +7,7 @@ use super::{
 use crate::context::Context;
 use futures::future::join_all;
 use kube::ResourceExt;
-use kuryr_core::policy::{AddressGroupKey, Component, GroupKey, Key, Observed, Step, facts::Uid, plan, stages};
+use kuryr_core::policy::{Component, GroupKey, Key, Observed, Step, plan, stages};
 use kuryr_openstack::Error;
 use std::{
     collections::{BTreeSet, HashSet},
@@ -238,9 +238,7 @@ impl Policies {
                 named.for_each(|key| state.doubt(Key::AddressGroup(key)));
             }
             state.failures.failed(key, error, !step.opens());
-            for uid in policies_of(&step.about()) {
-                state.touch(uid);
-            }
+            state.touch_policies_of(&step.about());
             self.tell(state);
         });
     }
@@ -278,15 +276,5 @@ fn take_over(state: &mut State, keys: &BTreeSet<Key>, mut found: Observed) {
             },
             Key::AddressGroup(key) => state.put_address_group(key, found.address_groups.remove(key)),
         }
-    }
-}
-
-/// The policies whose groups these are.
-fn policies_of(key: &Key) -> BTreeSet<Uid> {
-    match key {
-        Key::Group(GroupKey::Policy { uid, .. }) => [uid.clone()].into(),
-        Key::Group(GroupKey::Together(uids)) => uids.clone(),
-        Key::AddressGroup(AddressGroupKey::Vips { policies, .. }) => policies.clone(),
-        Key::Group(_) | Key::AddressGroup(_) => BTreeSet::new(),
     }
 }

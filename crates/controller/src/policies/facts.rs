@@ -73,7 +73,8 @@ fn port(port: NetworkPolicyPort) -> PolicyPort {
     PolicyPort { protocol: port.protocol, port: port.port.map(reference), end_port: port.end_port }
 }
 
-fn selector(selector: meta::LabelSelector) -> LabelSelector {
+/// A selector of labels.
+pub fn selector(selector: meta::LabelSelector) -> LabelSelector {
     let requirement = |one: meta::LabelSelectorRequirement| Requirement {
         key: one.key,
         operator: one.operator,

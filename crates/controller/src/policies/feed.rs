@@ -1,6 +1,6 @@
 //! Which change is told to the world.
 
-use super::{Policies, facts};
+use super::{Policies, cluster_facts::cluster_policy, facts};
 use crate::{
     context::Context,
     pod::Pod,
@@ -9,18 +9,28 @@ use crate::{
 };
 use k8s_openapi::api::{core::v1, networking::v1::NetworkPolicy};
 use kube::ResourceExt;
-use kuryr_api::{ClaimKind, KuryrNetworkPolicy, KuryrPoolPort, KuryrPort};
-use kuryr_core::{names, policy::Fact};
+use kuryr_api::{ClaimKind, ClusterNetworkPolicy, KuryrNetworkPolicy, KuryrPoolPort, KuryrPort};
+use kuryr_core::{
+    names,
+    policy::{Fact, facts::Name},
+};
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// The watches, and the end of the queue from which the reconciler takes.
+/// The ends of the queues from which the reconcilers take.
+pub struct Inboxes {
+    pub(super) policies: Inbox<NetworkPolicy>,
+    pub(super) cluster_policies: Inbox<ClusterNetworkPolicy>,
+}
+
+/// The watches, and what reconcilers take from.
 pub struct Parts {
     pub(super) policies: Feed<NetworkPolicy>,
+    pub(super) cluster_policies: Feed<ClusterNetworkPolicy>,
     pub(super) namespaces: Feed<v1::Namespace>,
     pub(super) objects: Feed<KuryrNetworkPolicy>,
-    pub(super) inbox: Inbox<NetworkPolicy>,
+    pub(super) inboxes: Inboxes,
 }
 
 impl Parts {
@@ -31,7 +41,12 @@ impl Parts {
         health: &Health,
         stop: &CancellationToken,
         parts: &mut JoinSet<&'static str>,
-    ) -> Inbox<NetworkPolicy> {
+    ) -> Inboxes {
+        let all = policies.clone();
+        self.cluster_policies.listen(move |policy, gone| {
+            all.cluster_policy_changed(policy, gone);
+            all.cluster_queue.add(None, &policy.name_any());
+        });
         let all = policies.clone();
         self.policies.listen(move |policy, gone| {
             all.policy_changed(policy, gone);
@@ -46,11 +61,12 @@ impl Parts {
         self.objects.listen(move |object, _| {
             all.queue.add(object.namespace().as_deref(), &object.spec.policy_name);
         });
-        let Self { policies, namespaces, objects, inbox } = self;
+        let Self { policies, cluster_policies, namespaces, objects, inboxes } = self;
         spawn(parts, "watch of NetworkPolicies", policies.run(health.clone(), stop.clone()));
+        spawn(parts, "watch of ClusterNetworkPolicies", cluster_policies.run(health.clone(), stop.clone()));
         spawn(parts, "watch of Namespaces", namespaces.run(health.clone(), stop.clone()));
         spawn(parts, "watch of KuryrNetworkPolicies", objects.run(health.clone(), stop.clone()));
-        inbox
+        inboxes
     }
 }
 
@@ -71,6 +87,23 @@ impl Policies {
         });
         if gone {
             self.told.forget(&uid);
+        }
+        self.wake();
+    }
+
+    fn cluster_policy_changed(&self, policy: &ClusterNetworkPolicy, gone: bool) {
+        let name = Name::from(policy.name_any());
+        self.with(|state| {
+            if gone {
+                state.learn([Fact::NoClusterPolicy(name.clone())]);
+                state.cluster_unprogrammed.remove(&name);
+            } else {
+                // A status that is written, by Kuryr itself too, says nothing new, and touches nothing.
+                state.learn([Fact::ClusterPolicy(cluster_policy(policy))]);
+            }
+        });
+        if gone {
+            self.told.forget(&policy.uid().unwrap_or_default());
         }
         self.wake();
     }

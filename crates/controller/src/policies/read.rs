@@ -176,19 +176,7 @@ fn read(rule: &SecurityGroupRule, ids: &HashMap<AddressGroupId, AddressGroupKey>
         EtherType::Ipv6 => Family::V6,
         EtherType::Other(_) => return None,
     };
-    let protocol = match key.protocol.as_deref() {
-        None => None,
-        Some("tcp") => Some(Protocol::Tcp),
-        Some("udp") => Some(Protocol::Udp),
-        Some("sctp") => Some(Protocol::Sctp),
-        Some(_) => return None,
-    };
-    let ports = match (protocol, key.first, key.last) {
-        (None, None, None) => Ports::All,
-        (Some(protocol), None, None) => Ports::Protocol(protocol),
-        (Some(protocol), Some(first), Some(last)) => Ports::Range { protocol, first, last },
-        _ => return None,
-    };
+    let ports = ports(key.protocol.as_deref(), family, (key.first, key.last))?;
     let remote = match key.peers {
         neutron::RulePeers::All => Remote::Any,
         neutron::RulePeers::Prefix(net) => Remote::Prefix(net),
@@ -196,6 +184,31 @@ fn read(rule: &SecurityGroupRule, ids: &HashMap<AddressGroupId, AddressGroupKey>
         neutron::RulePeers::SecurityGroup(_) => return None,
     };
     Some(Rule { direction, family, ports, remote })
+}
+
+/// What has no ports: Neutron shows ICMP's name of the rule's family, whichever it was asked for.
+const fn icmp(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "icmp",
+        Family::V6 => "ipv6-icmp",
+    }
+}
+
+fn ports(name: Option<&str>, family: Family, range: (Option<u16>, Option<u16>)) -> Option<Ports> {
+    let protocol = match name {
+        None => return (range == (None, None)).then_some(Ports::All),
+        // A range of it would be a type and a code.
+        Some(name) if name == icmp(family) => return (range == (None, None)).then_some(Ports::Icmp),
+        Some("tcp") => Protocol::Tcp,
+        Some("udp") => Protocol::Udp,
+        Some("sctp") => Protocol::Sctp,
+        Some(_) => return None,
+    };
+    match range {
+        (None, None) => Some(Ports::Protocol(protocol)),
+        (Some(first), Some(last)) => Some(Ports::Range { protocol, first, last }),
+        _ => None,
+    }
 }
 
 /// A rule as Neutron is asked for it. `None`: the address group that it names isn't there.
@@ -217,6 +230,7 @@ pub fn new_rule(
         Ports::All => (None, None),
         Ports::Protocol(protocol) => (name(protocol), None),
         Ports::Range { protocol, first, last } => (name(protocol), Some((first, last))),
+        Ports::Icmp => (Some(icmp(rule.family).to_owned()), None),
     };
     let (prefix, address_group) = match &rule.remote {
         Remote::Any => (None, None),

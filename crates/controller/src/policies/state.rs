@@ -4,8 +4,9 @@ use super::{failures::Failures, ports::ports_of};
 use crate::{context::Context, port};
 use kuryr_core::policy::{
     AddressGroupKey, Changes, Component, Desired, Fact, GroupKey, Key, Observed, Remote, Rule, Target, World,
+    cluster::Meant,
     components,
-    facts::Uid,
+    facts::{Name as ClusterName, Uid},
     meanwhile,
     observed::{ObservedAddressGroup, ObservedGroup, ObservedRule},
     target,
@@ -14,6 +15,7 @@ use kuryr_openstack::neutron::{AddressGroupId, SecurityGroupId};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -65,6 +67,8 @@ pub struct State {
     pub moving: BTreeMap<Uid, BTreeSet<Key>>,
     /// Policies that may not be in force as they are now.
     pub unprogrammed: BTreeMap<Uid, Instant>,
+    /// The same of ClusterNetworkPolicies.
+    pub cluster_unprogrammed: BTreeMap<ClusterName, Instant>,
     /// The names of pods.
     pub pods: HashMap<Uid, Name>,
     /// The names of policies.
@@ -94,6 +98,7 @@ impl State {
             waiting: BTreeSet::new(),
             moving: BTreeMap::new(),
             unprogrammed: BTreeMap::new(),
+            cluster_unprogrammed: BTreeMap::new(),
             pods: HashMap::new(),
             policies: HashMap::new(),
             is_loaded: false,
@@ -108,7 +113,8 @@ impl State {
         self.observed = observed;
         self.is_loaded = true;
         // Nothing could be done before.
-        self.unprogrammed.values_mut().for_each(|since| *since = Instant::now());
+        let waiting = self.unprogrammed.values_mut().chain(self.cluster_unprogrammed.values_mut());
+        waiting.for_each(|since| *since = Instant::now());
     }
 
     /// Takes in what has come, gone or changed.
@@ -118,11 +124,14 @@ impl State {
             self.failures.renew(&key);
             self.pending.insert(key);
         }
-        let Changes { pods, policies, .. } = changes;
+        let Changes { pods, policies, cluster_policies, .. } = changes;
         self.look.extend(pods.iter().cloned());
         self.unsettled.extend(pods);
         for uid in policies {
             self.touch(uid);
+        }
+        for name in cluster_policies {
+            self.touch_cluster(name);
         }
     }
 
@@ -152,6 +161,29 @@ impl State {
         if self.policies.contains_key(&policy) {
             self.unprogrammed.entry(policy).or_insert_with(Instant::now);
         }
+    }
+
+    /// What there is of a ClusterNetworkPolicy may not be in force yet.
+    pub fn touch_cluster(&mut self, policy: ClusterName) {
+        if self.world.subjects_of(&policy).is_some() {
+            self.cluster_unprogrammed.entry(policy).or_insert_with(Instant::now);
+        }
+    }
+
+    /// What there is of the policies whose groups these are may not be in force yet.
+    pub fn touch_policies_of(&mut self, key: &Key) {
+        let all: Vec<Arc<Meant>> = match key {
+            Key::Group(GroupKey::Policy { uid, .. }) => return self.touch(uid.clone()),
+            Key::Group(GroupKey::Together(policies)) | Key::AddressGroup(AddressGroupKey::Vips { policies, .. }) => {
+                return policies.iter().for_each(|uid| self.touch(uid.clone()));
+            }
+            Key::Group(GroupKey::Decided(meant)) | Key::AddressGroup(AddressGroupKey::DecidedVips { meant, .. }) => {
+                meant
+            }
+            Key::Group(_) | Key::AddressGroup(_) => return,
+        };
+        meant.policies.iter().for_each(|uid| self.touch(uid.clone()));
+        meant.cluster.iter().for_each(|name| self.touch_cluster(name.clone()));
     }
 
     /// Has what is due looked up once more. Answers when the next one is.
@@ -270,7 +302,8 @@ impl State {
 
     /// Whether an address is still in an address group for somebody who had it before this pod.
     pub fn is_somebody_elses(&self, uid: &Uid, address: IpAddr) -> bool {
-        let groups = self.observed.address_groups.iter().filter(|(key, _)| key.pods().is_some());
+        let is_of_pods = |key: &AddressGroupKey| key.pods().is_some() || matches!(key, AddressGroupKey::Decision(_));
+        let groups = self.observed.address_groups.iter().filter(|(key, _)| is_of_pods(key));
         let mut has = groups.filter(|(_, group)| group.members.contains(&address.into()));
         if self.world.settings().abilities.address_groups {
             return has.any(|(key, _)| !self.world.has_member(key, uid));

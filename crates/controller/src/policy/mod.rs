@@ -1,6 +1,9 @@
 //! NetworkPolicy to KuryrNetworkPolicy: what a policy has become is told. What is done about it is in [`crate::policies`].
 
+mod cluster;
 mod status;
+
+pub use cluster::ClusterNetworkPolicies;
 
 use crate::{
     context::Context,
@@ -11,7 +14,10 @@ use crate::{
         queue::{Next, Reconciler},
     },
 };
-use k8s_openapi::{api::networking::v1::NetworkPolicy, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, networking::v1::NetworkPolicy},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
 use kube::{Api, Resource, ResourceExt, api::PostParams};
 use kuryr_api::{CONTROLLER, KuryrNetworkPolicy, KuryrNetworkPolicySpec, conditions::network_policy::INVALID};
 use kuryr_core::{names, policy::facts::Uid};
@@ -44,35 +50,27 @@ impl Reconciler for NetworkPolicies {
         let Some(object) = policies.objects.get(namespace.as_deref(), &name) else {
             return create(policies, &policy, &name).await;
         };
-        let Some(seen) = policies.with(|state| status::look(context, state, &uid)).flatten() else {
-            return Ok(Next::Converged);
-        };
+        let seen = policies.with(|state| {
+            // What changes from now on is another change.
+            let seen = status::look(context, state, &uid)?;
+            if seen.is_programmed() {
+                state.unprogrammed.remove(&uid);
+            }
+            Some(seen)
+        });
+        let Some(seen) = seen.flatten() else { return Ok(Next::Converged) };
         if seen.is_under_way() && seen.since < SOON {
             return Ok(Next::After(SOON));
         }
-        self.tell(&policy, &seen).await;
+        tell(policies, policy.object_ref(&()), &uid, &seen).await;
         self.publish(&policy, &object, &seen).await
     }
 }
 
 impl NetworkPolicies {
-    /// Tells of what somebody has to do something about.
-    async fn tell(&self, policy: &NetworkPolicy, seen: &Seen) {
-        let policies = &self.1;
-        let problems: Vec<String> = seen.problems.iter().chain(&seen.failures).chain(&seen.closed).cloned().collect();
-        for problem in policies.told.of(&policy.uid().unwrap_or_default(), &problems) {
-            let reason = if seen.problems.contains(&problem) { INVALID } else { seen.wanted_reason() };
-            policies.events.warn(&policy.object_ref(&()), "Enforce", reason, &problem).await;
-        }
-    }
-
     async fn publish(&self, policy: &NetworkPolicy, object: &KuryrNetworkPolicy, seen: &Seen) -> Result<Next, Error> {
         let (policies, present) = (&self.1, object.status.clone().unwrap_or_default());
-        if seen.is_programmed() {
-            let uid = Uid::from(policy.uid().unwrap_or_default());
-            policies.with(|state| state.unprogrammed.remove(&uid));
-        }
-        let wanted = seen.status(policy, &present);
+        let wanted = seen.status(policy.metadata.generation, &present);
         if wanted == present {
             return Ok(Next::Converged);
         }
@@ -92,6 +90,16 @@ impl NetworkPolicies {
             policies.metrics.programmed(seen.since);
         }
         Ok(Next::Converged)
+    }
+}
+
+/// Tells of what somebody has to do something about.
+async fn tell(policies: &Policies, about: ObjectReference, uid: &str, seen: &Seen) {
+    let troubles = seen.troubles();
+    let texts: Vec<String> = troubles.iter().map(|(_, text)| text.clone()).collect();
+    for text in policies.told.of(uid, &texts) {
+        let reason = troubles.iter().find(|(_, told)| *told == text).map_or(INVALID, |(reason, _)| reason);
+        policies.events.warn(&about, "Enforce", reason, &text).await;
     }
 }
 

@@ -2,16 +2,21 @@
 
 use crate::{context::Context, policies::State};
 use jiff::Timestamp;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kuryr_api::{
     KuryrNetworkPolicyStatus, MOST_GROUPS_SHOWN, SecurityGroupStatus,
     conditions::{
         self, Wanted,
-        network_policy::{AS_DESIRED, INVALID, SERVICE_CLOSED, UPDATING},
+        network_policy::{AS_DESIRED, INVALID, SERVICE_CLOSED, UNSUPPORTED, UPDATING},
     },
 };
-use kuryr_core::policy::{AddressGroupKey, GroupKey, Key, facts::Uid};
+use kuryr_core::policy::{
+    AddressGroupKey, GroupKey, Key,
+    cluster::read::Reason,
+    facts::{Name, Uid},
+};
 use std::{collections::BTreeSet, time::Duration};
+use tokio::time::Instant;
 
 /// Most Services that are named in a condition.
 const MOST_NAMED: usize = 5;
@@ -19,8 +24,10 @@ const MOST_NAMED: usize = 5;
 /// What there is of a policy.
 #[derive(Debug)]
 pub struct Seen {
-    /// What is wrong with its own words.
+    /// What of its own words isn't followed.
     pub problems: Vec<String>,
+    /// Whether that can be meant.
+    pub problem: &'static str,
     /// Services that are closed because only some of their backends are allowed.
     pub closed: Vec<String>,
     /// What Neutron couldn't or wouldn't do.
@@ -39,33 +46,68 @@ pub struct Seen {
     members: usize,
 }
 
-/// Looks at what is known of a policy. `None`: nothing.
-pub fn look(context: &Context, state: &mut State, uid: &Uid) -> Option<Seen> {
+/// What is looked at: who is meant by it, its groups, and what isn't followed of it.
+struct Of {
+    pods: BTreeSet<Uid>,
+    groups: Vec<GroupKey>,
+    touched: Option<Instant>,
+    problems: Vec<String>,
+    problem: &'static str,
+    closed: Vec<String>,
+}
+
+/// Looks at what is known of a NetworkPolicy. `None`: nothing.
+pub fn look(context: &Context, state: &State, uid: &Uid) -> Option<Seen> {
+    let of = Of {
+        pods: state.world.selected(uid)?.clone(),
+        groups: state.world.groups_for(uid),
+        touched: state.unprogrammed.get(uid).copied(),
+        problems: state.world.problems(uid).iter().map(ToString::to_string).collect(),
+        problem: INVALID,
+        closed: state.world.closed_services(uid).iter().map(ToString::to_string).collect(),
+    };
+    seen(context, state, of)
+}
+
+/// Looks at what is known of a ClusterNetworkPolicy. `None`: nothing.
+pub fn look_at_cluster(context: &Context, state: &State, name: &Name) -> Option<Seen> {
+    let refusals = state.world.refusals(name);
+    let is_invalid = refusals.iter().any(|refusal| refusal.reason == Reason::Invalid);
+    let of = Of {
+        pods: state.world.subjects_of(name)?.clone(),
+        groups: state.world.groups_deciding(name),
+        touched: state.cluster_unprogrammed.get(name).copied(),
+        problems: refusals.iter().map(ToString::to_string).collect(),
+        problem: if is_invalid { INVALID } else { UNSUPPORTED },
+        closed: state.world.services_closed_by(name).iter().map(ToString::to_string).collect(),
+    };
+    seen(context, state, of)
+}
+
+fn seen(context: &Context, state: &State, of: Of) -> Option<Seen> {
     if !state.is_loaded {
         return None;
     }
-    let selected = state.world.selected(uid)?;
-    let groups = state.world.groups_for(uid);
+    let Of { pods, groups, touched, problems, problem, closed } = of;
     let named: BTreeSet<AddressGroupKey> = state.address_groups_of(&groups).into_iter().cloned().collect();
     let keys: Vec<Key> =
         groups.iter().cloned().map(Key::Group).chain(named.iter().cloned().map(Key::AddressGroup)).collect();
     let failures: Vec<_> = keys.iter().filter_map(|key| state.failures.get(key)).filter(|one| one.lasts()).collect();
-    let touched = state.unprogrammed.get(uid);
-    let moves = |uid: &&Uid| state.unsettled.contains(*uid) && state.is_connected(context, uid);
-    let under_way = touched.is_some()
-        && (keys.iter().any(|key| state.pending.contains(key)) || selected.iter().any(|uid| moves(&uid)));
+    let moves = |uid: &Uid| state.unsettled.contains(uid) && state.is_connected(context, uid);
+    let under_way = touched.is_some() && (keys.iter().any(|key| state.pending.contains(key)) || pods.iter().any(moves));
     let rules = |key: &GroupKey| state.world.rules(key).map_or(0, BTreeSet::len);
     Some(Seen {
-        problems: state.world.problems(uid).iter().map(ToString::to_string).collect(),
-        closed: state.world.closed_services(uid).iter().map(ToString::to_string).collect(),
+        problems,
+        problem,
+        closed,
         reason: failures.first().map(|failure| failure.reason()),
         failures: failures.iter().map(|failure| failure.message.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
-        since: touched.map(tokio::time::Instant::elapsed).unwrap_or_default(),
+        since: touched.map(|since| since.elapsed()).unwrap_or_default(),
         is_new: touched.is_some(),
         under_way,
         groups: groups.iter().filter_map(|key| shown(state, key)).take(MOST_GROUPS_SHOWN).collect(),
         group_count: groups.len(),
-        pods: selected.len(),
+        pods: pods.len(),
         rules: groups.iter().map(rules).sum(),
         members: named.iter().map(|key| state.world.members(key).map_or(0, |members| members.len())).sum(),
         address_groups: named.len(),
@@ -97,20 +139,20 @@ impl Seen {
         !self.under_way && self.reason.is_none()
     }
 
+    /// What somebody has to do something about: each with the reason of its condition.
+    pub fn troubles(&self) -> Vec<(&'static str, String)> {
+        let problems = self.problems.iter().map(|text| (self.problem, text));
+        let others = self.failures.iter().chain(&self.closed).map(|text| (self.wanted_reason(), text));
+        problems.chain(others).map(|(reason, text)| (reason, text.clone())).collect()
+    }
+
     /// The reason of `Programmed`, or of `Accepted` where that one is as desired.
-    pub fn wanted_reason(&self) -> &'static str {
+    fn wanted_reason(&self) -> &'static str {
         self.reason.unwrap_or(SERVICE_CLOSED)
     }
 
     /// The status to write.
-    pub fn status(&self, policy: &NetworkPolicy, present: &KuryrNetworkPolicyStatus) -> KuryrNetworkPolicyStatus {
-        let generation = policy.metadata.generation;
-        let onto = |wanted: Wanted| match present.conditions.iter().find(|one| one.type_ == wanted.type_) {
-            Some(there) if wanted.is_in(&present.conditions) && there.observed_generation == generation => {
-                there.clone()
-            }
-            _ => wanted.onto(&present.conditions, generation, Timestamp::now()),
-        };
+    pub fn status(&self, generation: Option<i64>, present: &KuryrNetworkPolicyStatus) -> KuryrNetworkPolicyStatus {
         KuryrNetworkPolicyStatus {
             observed_generation: if self.is_programmed() { generation } else { present.observed_generation },
             groups: self.groups.clone(),
@@ -119,8 +161,17 @@ impl Seen {
             rules: count(self.rules),
             address_groups: count(self.address_groups),
             members: count(self.members),
-            conditions: vec![onto(self.accepted()), onto(self.programmed())],
+            conditions: self.conditions(generation, &present.conditions),
         }
+    }
+
+    /// The conditions to write: those that say the same as before stay as they are.
+    pub fn conditions(&self, generation: Option<i64>, present: &[Condition]) -> Vec<Condition> {
+        let onto = |wanted: Wanted| match present.iter().find(|one| one.type_ == wanted.type_) {
+            Some(there) if wanted.is_in(present) && there.observed_generation == generation => there.clone(),
+            _ => wanted.onto(present, generation, Timestamp::now()),
+        };
+        vec![onto(self.accepted()), onto(self.programmed())]
     }
 
     fn accepted(&self) -> Wanted {
@@ -133,7 +184,7 @@ impl Seen {
             text
         };
         let (status, reason, message) = if !self.problems.is_empty() {
-            (false, INVALID, named(&self.problems))
+            (false, self.problem, named(&self.problems))
         } else if !self.closed.is_empty() {
             (false, SERVICE_CLOSED, named(&self.closed))
         } else {

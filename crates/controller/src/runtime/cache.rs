@@ -45,6 +45,8 @@ pub(super) struct Known<K: Kind> {
     /// Objects that could not be read, by name.
     malformed: BTreeMap<String, InvalidObject>,
     events: Events,
+    /// All objects have been listed once.
+    listed: bool,
 }
 
 /// Listeners are called while it is locked, so that all of them hear of changes in their order.
@@ -151,7 +153,7 @@ pub fn cache<K: Kind>(
     let (writer, pulse) = (Writer::default(), Pulse::default());
     let store = writer.as_reader();
     let (listeners, deleted, malformed) = Default::default();
-    let known = Known { writer, prune, listeners, deleted, malformed, events: events.clone() };
+    let known = Known { writer, prune, listeners, deleted, malformed, events: events.clone(), listed: false };
     let known = Shared(Arc::new(Mutex::new(known)));
     let feed = Feed::new(pulse.of(client), fields, known.clone(), metrics.clone());
     (Cache { store, known, pulse }, feed)
@@ -160,6 +162,11 @@ pub fn cache<K: Kind>(
 impl<K: Kind> Known<K> {
     pub(super) fn listen(&mut self, listener: Listener<K>) {
         self.listeners.push(listener);
+    }
+
+    /// Whether all objects have been listed once.
+    pub(super) const fn is_listed(&self) -> bool {
+        self.listed
     }
 
     /// Nobody listens any more. What listeners hold may hold the cache.
@@ -203,6 +210,7 @@ impl<K: Kind> Known<K> {
     /// no longer there: a list that shows nothing new makes no work. Of what is there and can't be read the last readable state stays, as
     /// where a watch brings it.
     fn replaced(&mut self) {
+        self.listed = true;
         let reader = self.writer.as_reader();
         let before = reader.state();
         self.writer.apply_watcher_event(&watcher::Event::InitDone);

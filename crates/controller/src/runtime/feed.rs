@@ -37,6 +37,10 @@ pub struct Feed<K: Kind> {
     watch_seconds: u32,
     metrics: Metrics,
     trouble: String,
+    /// The API server needn't have the kind.
+    optional: bool,
+    /// How often in a row it has said that it hasn't.
+    absent: u32,
 }
 
 impl<K: Kind> Drop for Feed<K> {
@@ -47,7 +51,15 @@ impl<K: Kind> Drop for Feed<K> {
 
 impl<K: Kind> Feed<K> {
     pub(super) fn new(client: Client, fields: Option<&'static str>, known: Shared<K>, metrics: Metrics) -> Self {
-        Self { client, fields, known, watch_seconds: DEFAULT_WATCH_SECONDS, metrics, trouble: String::new() }
+        Self {
+            client,
+            fields,
+            known,
+            watch_seconds: DEFAULT_WATCH_SECONDS,
+            metrics,
+            trouble: String::new(),
+            optional: false,
+        }
     }
 
     /// Adds a listener.
@@ -59,6 +71,13 @@ impl<K: Kind> Feed<K> {
     #[must_use]
     pub fn lasting(mut self, seconds: u32) -> Self {
         self.watch_seconds = seconds;
+        self
+    }
+
+    /// The kind is another project's, and the API server may not know it: then there are no objects, until it does.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
         self
     }
 
@@ -77,6 +96,7 @@ impl<K: Kind> Feed<K> {
                         events = self.events(&listing);
                     }
                     Some(Ok(event)) => self.watched(event),
+                    Some(Err(error)) if self.optional && may_be_absent(&error) => self.look_for(&kind, &error).await,
                     Some(Err(error)) => self.failed(&kind, &error),
                     None => return,
                 },
@@ -99,11 +119,45 @@ impl<K: Kind> Feed<K> {
     }
 
     pub(super) fn watched(&mut self, event: watcher::Event<DeserializeGuard<K>>) {
+        self.absent = 0;
         if !self.trouble.is_empty() && !matches!(event, watcher::Event::Init) {
             tracing::info!(kind = %K::kind(&()), "watching again");
             self.trouble.clear();
         }
         self.known.lock().watched(event);
+    }
+
+    /// The kind can't be watched: there is none, or there is one that can't be read. Of the latter nothing is known, and nobody takes that for none.
+    async fn look_for(&mut self, kind: &str, error: &watcher::Error) {
+        match presence::<K>(&self.client).await {
+            Ok(Presence::Absent) => self.is_absent(kind),
+            Ok(Presence::Present) | Err(_) => {
+                self.absent = 0;
+                self.failed(kind, error);
+            }
+            Ok(Presence::Otherwise(version)) => {
+                self.absent = 0;
+                self.metrics.watch_failed(kind);
+                let version =
+                    format!("the API server serves it as {version} only, and {} is what is read", K::version(&()));
+                self.told(kind, version);
+            }
+        }
+    }
+
+    /// There is no such kind. Where there were objects, that is believed when it has been said twice.
+    fn is_absent(&mut self, kind: &str) {
+        const ABSENT: &str = "the API server doesn't have the kind";
+        if self.trouble != ABSENT {
+            tracing::info!(kind, "{ABSENT}, looking for it now and then");
+            ABSENT.clone_into(&mut self.trouble);
+        }
+        self.absent = self.absent.saturating_add(1);
+        let mut known = self.known.lock();
+        if !known.is_listed() || self.absent == 2 {
+            known.watched(watcher::Event::Init);
+            known.watched(watcher::Event::InitDone);
+        }
     }
 
     /// Tells a trouble once, not at each repetition.
@@ -115,6 +169,10 @@ impl<K: Kind> Feed<K> {
             | watcher::Error::WatchFailed(error) => kubernetes_reason(error),
             other => other.to_string(),
         };
+        self.told(kind, reason);
+    }
+
+    fn told(&mut self, kind: &str, reason: String) {
         if reason != self.trouble {
             tracing::warn!(kind, error = reason, "can't watch, trying again");
             self.trouble = reason;
@@ -184,6 +242,46 @@ fn unversioned(uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
+/// Whether the kind may be missing: there is nothing at its path, or nobody may look (rights come before paths).
+fn may_be_absent(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => matches!(status.code, 403 | 404),
+        _ => false,
+    }
+}
+
+/// Whether the API server has a kind.
+enum Presence {
+    /// As it is watched.
+    Present,
+    /// As another version only.
+    Otherwise(String),
+    /// Not at all.
+    Absent,
+}
+
+/// Asks the API server's discovery, which everybody may.
+async fn presence<K: Kind>(client: &Client) -> Result<Presence, kube::Error> {
+    let (group, version) = (K::group(&()), K::version(&()));
+    let has = async |version: &str| match client.list_api_group_resources(&format!("{group}/{version}")).await {
+        Ok(list) => Ok(list.resources.iter().any(|resource| resource.name == K::plural(&()))),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(error) => Err(error),
+    };
+    if has(&version).await? {
+        return Ok(Presence::Present);
+    }
+    let groups = client.list_api_groups().await?.groups;
+    for other in groups.into_iter().filter(|of| of.name == group).flat_map(|of| of.versions) {
+        if other.version != version && has(&other.version).await? {
+            return Ok(Presence::Otherwise(other.version));
+        }
+    }
+    Ok(Presence::Absent)
+}
+
 /// Whether the API server is one that lists only in pages: its feature WatchList is off (422), or its etcd is older than 3.4.31 or
 /// 3.5.13 and can't tell how far it is (500).
 fn refuses_to_stream(error: &watcher::Error) -> bool {
@@ -235,6 +333,72 @@ mod tests {
         tokio::spawn(feed.run(Health::default(), stop.clone()));
         assert!(tokio::time::timeout(Duration::from_secs(600), pools.synced()).await.unwrap());
         stop.cancel();
+    }
+
+    /// What becomes of a feed of a kind that may be missing: whether it is known that there are no objects.
+    async fn comes_to_know(list: u16, versions: &'static [&'static str]) -> bool {
+        let server = tower::service_fn(move |request: Request<Body>| async move {
+            let path = request.uri().path();
+            let group = "kuryr.openstack.org";
+            let version = path.strip_prefix(&format!("/apis/{group}/")).filter(|rest| !rest.contains('/'));
+            if path == "/apis" {
+                let all: Vec<_> = versions
+                    .iter()
+                    .map(|version| json!({ "groupVersion": format!("{group}/{version}"), "version": version }))
+                    .collect();
+                let groups = json!({ "kind": "APIGroupList", "groups": [{ "name": group, "versions": all }] });
+                return Ok::<_, Infallible>(answer(200, &groups));
+            }
+            Ok(match version {
+                Some(version) if versions.contains(&version) => {
+                    let resource = json!({ "name": "kuryrpools", "singularName": "", "namespaced": false, "kind": "KuryrPool", "verbs": [] });
+                    answer(200, &json!({ "kind": "APIResourceList", "groupVersion": "g/v", "resources": [resource] }))
+                }
+                Some(_) => answer(404, &refusal(404)),
+                None => answer(list, &refusal(list)),
+            })
+        });
+        let client = Client::new(server, "default");
+        let metrics = Metrics::new(&mut Registry::default());
+        let (pools, feed) = cache::<KuryrPool>(&client, &metrics, &Events::new(client.clone()), None, |_| {});
+        let stop = CancellationToken::new();
+        tokio::spawn(feed.optional().run(Health::default(), stop.clone()));
+        let known = tokio::time::timeout(Duration::from_secs(600), pools.synced()).await.is_ok();
+        stop.cancel();
+        known
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_isnt_there_counts_as_none() {
+        for (list, versions, known) in [
+            (404, &[][..], true),
+            // Rights are asked for first, also for what isn't there.
+            (403, &[], true),
+            (403, &["v1alpha1"], false),
+            (404, &["v1beta1"], false),
+            (403, &["v1beta1"], false),
+        ] {
+            assert_eq!(comes_to_know(list, versions).await, known, "{list} {versions:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_there_is_gone_when_that_is_said_twice() {
+        let client = Client::new(
+            tower::service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(answer(500, &json!({}))) }),
+            "default",
+        );
+        let metrics = Metrics::new(&mut Registry::default());
+        let (pools, mut feed) = cache::<KuryrPool>(&client, &metrics, &Events::new(client.clone()), None, |_| {});
+        let pool = json!({ "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPool", "metadata": { "name": "p", "uid": "u" }, "spec": { "nodeName": "n" } });
+        let pool: KuryrPool = serde_json::from_value(pool).unwrap();
+        feed.watched(watcher::Event::Init);
+        feed.watched(watcher::Event::InitApply(DeserializeGuard(Ok(pool))));
+        feed.watched(watcher::Event::InitDone);
+        feed.is_absent("KuryrPool");
+        assert_eq!(pools.len(), 1, "once may be a slip");
+        feed.is_absent("KuryrPool");
+        assert_eq!(pools.len(), 0);
     }
 
     fn refused(code: u16) -> watcher::Result<watcher::Event<()>> {

@@ -1,5 +1,6 @@
 //! NetworkPolicies: which groups pods' ports have and what these allow, whatever happens.
 
+mod cluster;
 mod crash;
 mod faults;
 mod fixture;

@@ -56,6 +56,17 @@ pub enum Port {
     Named(PortName),
 }
 
+impl Port {
+    /// The name, where it is one.
+    #[must_use]
+    pub const fn name(&self) -> Option<&PortName> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Fixed(_) => None,
+        }
+    }
+}
+
 /// A name of a port, with its protocol.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortName {
@@ -87,6 +98,8 @@ pub enum Ports {
         /// The last port.
         last: u16,
     },
+    /// What has no ports: ICMP, of the rule's family (`icmp`, `ipv6-icmp`). Neutron can't say "all protocols but these".
+    Icmp,
 }
 
 impl Ports {
@@ -103,6 +116,7 @@ impl Ports {
             Self::All => true,
             Self::Protocol(protocol) => protocol == wanted,
             Self::Range { protocol, first, last } => protocol == wanted && (first..=last).contains(&port),
+            Self::Icmp => false,
         }
     }
 
@@ -110,7 +124,7 @@ impl Ports {
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         match (*self, *other) {
-            (Self::All, _) => true,
+            (Self::All, _) | (Self::Icmp, Self::Icmp) => true,
             (Self::Protocol(a), Self::Protocol(b) | Self::Range { protocol: b, .. }) => a == b,
             (
                 Self::Range { protocol: a, first, last },
@@ -128,6 +142,7 @@ impl fmt::Display for Ports {
             Self::Protocol(protocol) => write!(f, "{protocol}"),
             Self::Range { protocol, first, last } if first == last => write!(f, "{protocol} {first}"),
             Self::Range { protocol, first, last } => write!(f, "{protocol} {first}-{last}"),
+            Self::Icmp => f.write_str("ICMP"),
         }
     }
 }
@@ -183,12 +198,7 @@ impl Compiled {
 fn named(clauses: Option<&[Clause]>) -> BTreeSet<&PortName> {
     let ports =
         clauses.into_iter().flatten().filter(|clause| !clause.peers.is_empty()).flat_map(|clause| &clause.ports);
-    ports
-        .filter_map(|port| match port {
-            Port::Named(name) => Some(name),
-            Port::Fixed(_) => None,
-        })
-        .collect()
+    ports.filter_map(Port::name).collect()
 }
 
 impl Peer {

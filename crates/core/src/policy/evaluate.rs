@@ -103,7 +103,7 @@ where
 }
 
 /// A rule of each family for the members of an address group.
-fn of_group(
+pub(super) fn of_group(
     direction: Direction,
     ports: Ports,
     key: &AddressGroupKey,
@@ -114,7 +114,7 @@ fn of_group(
 }
 
 /// Rules for prefixes. Many of them are an address group that never changes.
-fn of_prefixes(direction: Direction, ports: Ports, prefixes: &PrefixSet, settings: &Settings) -> Vec<Rule> {
+pub(super) fn of_prefixes(direction: Direction, ports: Ports, prefixes: &PrefixSet, settings: &Settings) -> Vec<Rule> {
     let mut rules = Vec::new();
     for &family in &settings.families {
         let prefixes = prefixes.of_family(family);
@@ -140,9 +140,18 @@ pub fn to_net(direction: Direction, ports: Ports, net: IpNet) -> Rule {
 /// The rules for Services that policies allow.
 #[must_use]
 pub fn vip_rules(policies: &BTreeSet<Uid>, vips: &BTreeSet<Vip>, settings: &Settings) -> BTreeSet<Rule> {
+    of_vips(vips, settings, |protocol, port| AddressGroupKey::Vips { policies: policies.clone(), protocol, port })
+}
+
+/// The rules for Services whose addresses are in these address groups.
+pub(super) fn of_vips(
+    vips: &BTreeSet<Vip>,
+    settings: &Settings,
+    key: impl Fn(Protocol, u16) -> AddressGroupKey,
+) -> BTreeSet<Rule> {
     let ports: BTreeSet<(Protocol, u16)> = vips.iter().map(|vip| (vip.protocol, vip.port)).collect();
     let rules = ports.into_iter().flat_map(|(protocol, port)| {
-        let key = AddressGroupKey::Vips { policies: policies.clone(), protocol, port };
+        let key = key(protocol, port);
         of_group(Direction::Egress, Ports::one(protocol, port), &key, settings).collect::<Vec<_>>()
     });
     rules.collect()
@@ -224,10 +233,15 @@ fn has_port(pod: &Pod, name: &PortName, number: u16) -> bool {
 /// The numbers of a pod's own ports that a policy's ingress rules name.
 #[must_use]
 pub fn resolution(policy: &Compiled, pod: &Pod) -> Resolution {
+    resolve(policy.ingress_names(), pod)
+}
+
+/// The numbers of a pod's own ports that have these names.
+pub(super) fn resolve(names: BTreeSet<&PortName>, pod: &Pod) -> Resolution {
     let numbers = |name: &PortName| -> BTreeSet<u16> {
         let ports = pod.ports.iter().filter(|port| port.protocol == name.protocol && port.name == name.name);
         ports.map(|port| port.number).collect()
     };
-    let names = policy.ingress_names().into_iter().map(|name| (name.clone(), numbers(name)));
+    let names = names.into_iter().map(|name| (name.clone(), numbers(name)));
     names.filter(|(_, numbers)| !numbers.is_empty()).collect()
 }

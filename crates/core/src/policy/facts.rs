@@ -190,6 +190,10 @@ pub struct Settings {
     /// Where cluster IPs are from, and nothing else: the API server's `--service-cluster-ip-range`. Neutron must give no address of it to
     /// anything but load balancers. Empty: there are no Services ([`World::outside_ranges`](super::World::outside_ranges) tells what is missing).
     pub service_ranges: BTreeSet<IpNet>,
+    /// The networks in which pods have their addresses: all subnets of which Kuryr makes pods' ports. Only ClusterNetworkPolicies ask for them: inside of
+    /// them whoever is no pod is closed where a decision isn't the same for all, outside of them prefixes count. A pod that is elsewhere is cut out of
+    /// these, so that what is missing here costs rules, and makes nothing wrong ([`World::outside_networks`](super::World::outside_networks) tells of it).
+    pub pod_networks: BTreeSet<IpNet>,
     /// The families that pods have addresses of.
     pub families: BTreeSet<Family>,
     /// Pods may always send to their own node, too: "traffic to and from the node where a Pod is running is always allowed" (Kubernetes
@@ -236,6 +240,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             service_ranges: BTreeSet::new(),
+            pod_networks: BTreeSet::new(),
             families: Family::BOTH.into(),
             to_node: true,
             abilities: Abilities { address_groups: true, source_kept: true },

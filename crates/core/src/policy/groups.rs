@@ -2,6 +2,7 @@
 
 use super::{
     clause::{PortName, Ports, Resolution},
+    cluster::{Decision, Meant},
     facts::{Family, Name, Uid},
     prefix::PrefixSet,
     selector::Pods,
@@ -28,6 +29,9 @@ pub enum GroupKey {
     },
     /// The Services that several policies allow only together: each backend is allowed by one of them, and not all by the same.
     Together(BTreeSet<Uid>),
+    /// What pods may that are the subject of a ClusterNetworkPolicy, in both directions: it stands in for the groups of the NetworkPolicies and for
+    /// the open ones.
+    Decided(Arc<Meant>),
     /// The Services over which a pod may reach itself though no policy says so: it is the only backend that isn't allowed.
     Own(BTreeSet<Vip>),
 }
@@ -103,6 +107,17 @@ pub enum AddressGroupKey {
         /// The Service's port.
         port: u16,
     },
+    /// The pods to which a decision of ClusterNetworkPolicies says yes.
+    Decision(Arc<Decision>),
+    /// The addresses of Services that subjects of ClusterNetworkPolicies may use at this port.
+    DecidedVips {
+        /// By what these are meant.
+        meant: Arc<Meant>,
+        /// The protocol.
+        protocol: Protocol,
+        /// The Service's port.
+        port: u16,
+    },
 }
 
 impl GroupKey {
@@ -129,12 +144,12 @@ impl AddressGroupKey {
         names::fingerprint(&self.to_string())
     }
 
-    /// The pods by whose labels it has its members.
+    /// The pods by whose labels alone it has its members.
     #[must_use]
     pub const fn pods(&self) -> Option<&Arc<Pods>> {
         match self {
             Self::Pods(pods) | Self::Named { pods, .. } => Some(pods),
-            Self::Prefixes(_) | Self::Vips { .. } => None,
+            Self::Prefixes(_) | Self::Vips { .. } | Self::Decision(_) | Self::DecidedVips { .. } => None,
         }
     }
 }
@@ -151,6 +166,7 @@ impl fmt::Display for GroupKey {
                 resolution.iter().try_for_each(|(name, numbers)| write!(f, ", {name} is {numbers:?}"))
             }
             Self::Together(policies) => write!(f, "Services of policies together {policies:?}"),
+            Self::Decided(meant) => write!(f, "{meant}"),
             Self::Own(vips) => {
                 f.write_str("Services of a pod itself")?;
                 vips.iter().try_for_each(|vip| write!(f, " {vip}"))
@@ -172,6 +188,8 @@ impl fmt::Display for AddressGroupKey {
             Self::Vips { policies, protocol, port } => {
                 write!(f, "Services of policies {policies:?} at {port}/{protocol}")
             }
+            Self::Decision(decision) => write!(f, "decision {decision}"),
+            Self::DecidedVips { meant, protocol, port } => write!(f, "Services for {meant} at {port}/{protocol}"),
         }
     }
 }
@@ -236,7 +254,36 @@ pub fn needed(rules: BTreeSet<Rule>) -> BTreeSet<Rule> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::selector::{Allowed, Namespaces, Selector};
+    use crate::policy::{
+        clause::Peer,
+        cluster::decision::{Step, Verdict, Who},
+        selector::{Allowed, Namespaces, Selector},
+    };
+
+    #[test]
+    fn the_text_of_a_decision_stays_as_it_is() {
+        let who = |peer: Peer, named| BTreeSet::from([Who { peer, named }]);
+        let pods = |name: &str| {
+            let namespaces = Namespaces::Named(name.into());
+            Peer::Pods(Arc::new(Pods { namespaces, pods: Selector::everything() }))
+        };
+        let name = PortName { protocol: Protocol::Tcp, name: "http".into() };
+        let some: PrefixSet = ["10.0.0.0/8".parse::<IpNet>().unwrap()].into_iter().collect();
+        let mut both = who(pods("a"), None);
+        both.extend(who(Peer::Block(Arc::new(some)), None));
+        let first = vec![
+            Step { who: both, verdict: Verdict::No },
+            Step { who: who(pods("b"), None), verdict: Verdict::Next },
+            Step { who: who(Peer::Anyone, None), verdict: Verdict::No },
+        ];
+        let second = vec![Step { who: who(pods("c"), Some((name, 80))), verdict: Verdict::Yes }];
+        let key = AddressGroupKey::Decision(Arc::new(Decision::of(first, second, false)));
+        let expected = concat!(
+            r#"decision pods (all) of namespace "a" or prefixes 10.0.0.0/8: no; pods (all) of namespace "b": next; everybody: no; "#,
+            r#"then pods (all) of namespace "c" where "http"/TCP is 80: yes; else no"#,
+        );
+        assert_eq!(key.to_string(), expected);
+    }
 
     /// Names are made of these texts: whoever changes them, makes all groups anew.
     #[test]
@@ -247,6 +294,9 @@ mod tests {
         let name = PortName { protocol: Protocol::Udp, name: "dns".into() };
         let within = Some(Arc::new(PrefixSet::all(Family::V4)));
         let uids = |all: &[&str]| all.iter().map(|&uid| Uid::from(uid)).collect::<BTreeSet<_>>();
+        let meant =
+            Meant { cluster: uids(&["a", "b"]), policies: uids(&["1"]), numbers: [(name.clone(), [53].into())].into() };
+        let meant = Arc::new(meant);
         let texts = [
             AddressGroupKey::Pods(Arc::clone(&own)).to_string(),
             AddressGroupKey::Named { pods: Arc::new(Pods::everywhere()), within, name: name.clone(), number: 53 }
@@ -254,6 +304,8 @@ mod tests {
             AddressGroupKey::Vips { policies: uids(&["1", "2"]), protocol: Protocol::Tcp, port: 80 }.to_string(),
             GroupKey::Policy { uid: "1".into(), resolution: [(name, [53, 54].into())].into() }.to_string(),
             GroupKey::Together(uids(&["1", "2"])).to_string(),
+            GroupKey::Decided(Arc::clone(&meant)).to_string(),
+            AddressGroupKey::DecidedVips { meant, protocol: Protocol::Tcp, port: 80 }.to_string(),
             GroupKey::Own([Vip { protocol: Protocol::Tcp, port: 80, address: [10, 96, 0, 1].into() }].into())
                 .to_string(),
         ];
@@ -263,6 +315,8 @@ mod tests {
             r#"Services of policies {"1", "2"} at 80/TCP"#,
             r#"policy 1, "dns"/UDP is {53, 54}"#,
             r#"Services of policies together {"1", "2"}"#,
+            r#"subjects of {"a", "b"} with policies {"1"}, "dns"/UDP is {53}"#,
+            r#"Services for subjects of {"a", "b"} with policies {"1"}, "dns"/UDP is {53} at 80/TCP"#,
             "Services of a pod itself 10.96.0.1:80/TCP",
         ];
         assert_eq!(texts, expected);

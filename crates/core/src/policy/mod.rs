@@ -4,10 +4,11 @@
 //! facts::Policy ──read──▶ clause::Compiled, Problems
 //! World: policies, namespaces, pods, nodes, Services ──change by change──▶ which groups each pod has, the rules of each group, the members
 //!        of each address group, and what of it a change has touched
+//!        ClusterNetworkPolicies: `cluster`
 //! Desired, Observed ──plan──▶ Steps ──apply──▶ Observed (the model that tests use)
 //! ```
 //!
-//! The truth is the text of the Kubernetes API (networking.k8s.io/v1 NetworkPolicy). A second evaluator, made from it for tests alone, is held
+//! The truth is the text of the Kubernetes API (networking.k8s.io/v1 NetworkPolicy, policy.networking.k8s.io/v1alpha2). A second evaluator, made from it for tests alone, is held
 //! against this one by simulating security groups.
 
 pub mod apply;

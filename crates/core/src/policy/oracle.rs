@@ -1,7 +1,10 @@
 //! Who may talk to whom, straight from the text of the Kubernetes API: slow, plain, and sharing nothing with what is tested but the facts.
 
-use super::facts::{
-    IpBlock, LabelSelector, Labels, Namespace, Node, Peer, Pod, Policy, PolicyPort, PolicyRule, PortRef, Service,
+use super::{
+    cluster::ClusterPolicy,
+    facts::{
+        IpBlock, LabelSelector, Labels, Namespace, Node, Peer, Pod, Policy, PolicyPort, PolicyRule, PortRef, Service,
+    },
 };
 use crate::service::spec::Protocol;
 use std::net::IpAddr;
@@ -14,6 +17,8 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     pub services: Vec<Service>,
     pub policies: Vec<Policy>,
+    /// Only the oracle of ClusterNetworkPolicies asks for them.
+    pub cluster_policies: Vec<ClusterPolicy>,
 }
 
 /// Where a connection goes, or where it comes from, and at which port it ends.
@@ -64,7 +69,7 @@ fn egress_allows(cluster: &Cluster, pod: &Pod, to: End) -> bool {
         })
 }
 
-fn is_own_node(cluster: &Cluster, pod: &Pod, address: IpAddr) -> bool {
+pub fn is_own_node(cluster: &Cluster, pod: &Pod, address: IpAddr) -> bool {
     cluster.nodes.iter().any(|node| Some(&node.name) == pod.node.as_ref() && node.addresses.contains(&address))
 }
 

@@ -41,6 +41,11 @@ import (
 func main() { coremain.Run() }
 "#;
 
+/// The file with the definition of ClusterNetworkPolicies.
+pub const CLUSTER_POLICIES: &str = "clusternetworkpolicies.yaml";
+
+const KUBERNETES_MODULE: &str = "k8s.io/kubernetes";
+
 /// The program with Kubernetes' own tests: its package below `k8s.io/kubernetes` has nothing but tests.
 pub const TESTS: &str = "e2e.test";
 
@@ -92,7 +97,7 @@ fn kubernetes_build<'a>(dir: &Path, log: &'a Path, report: &Report) -> Result<(B
     let version = &Versions::get()?.go.kubernetes;
     report.note("fetching the modules");
     let module = Build::new(dir, "kubernetes", log)?;
-    let download = download(&module, version)?;
+    let download = download(&module, KUBERNETES_MODULE, version)?;
     let go_mod = fs::read_to_string(&download.go_mod).with_context(|| format!("reading {}", download.go_mod))?;
     module.write("go.mod", &kubernetes_module(&go_mod, version))?;
     let minor = version.split('.').nth(1).unwrap_or_default();
@@ -100,10 +105,10 @@ fn kubernetes_build<'a>(dir: &Path, log: &'a Path, report: &Report) -> Result<(B
     Ok((module, format!("{set}Version={version} {set}Major=1 {set}Minor={minor}")))
 }
 
-/// Fetches the module of Kubernetes.
-fn download(module: &Build<'_>, version: &str) -> Result<Download> {
-    let mut command = module.go(&["mod", "download", "-json", &format!("k8s.io/kubernetes@{version}")]);
-    let described = run(&mut command, module.log, "the Go module of Kubernetes")?;
+/// Fetches a module.
+fn download(module: &Build<'_>, path: &str, version: &str) -> Result<Download> {
+    let mut command = module.go(&["mod", "download", "-json", &format!("{path}@{version}")]);
+    let described = run(&mut command, module.log, &format!("the Go module {path}"))?;
     serde_json::from_str(&described).context("reading the answer of `go mod download`")
 }
 
@@ -113,9 +118,26 @@ fn download(module: &Build<'_>, version: &str) -> Result<Download> {
 /// When they can't be fetched.
 pub fn kubernetes_sources(dir: &Path, log: &Path) -> Result<PathBuf> {
     let module = Build::new(dir, "kubernetes", log)?;
-    let download = download(&module, &Versions::get()?.go.kubernetes)?;
+    let download = download(&module, KUBERNETES_MODULE, &Versions::get()?.go.kubernetes)?;
     module.remove()?;
     Ok(PathBuf::from(download.dir))
+}
+
+/// Puts the definition of ClusterNetworkPolicies, as its project releases it, into `dir` as [`CLUSTER_POLICIES`].
+///
+/// # Errors
+/// When the module can't be fetched, or has no such file.
+pub fn cluster_policies(dir: &Path, log: &Path, report: &Report) -> Result<()> {
+    report.note("fetching the module");
+    let module = Build::new(dir, "network-policy-api", log)?;
+    let download = download(&module, "sigs.k8s.io/network-policy-api", &Versions::get()?.go.network_policy_api)?;
+    let file =
+        Path::new(&download.dir).join("config/crd/standard/policy.networking.k8s.io_clusternetworkpolicies.yaml");
+    // Not a copy of the file, which nobody may write: of its text.
+    let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let to = dir.join(CLUSTER_POLICIES);
+    fs::write(&to, text).with_context(|| format!("writing {}", to.display()))?;
+    module.remove()
 }
 
 /// Builds CoreDNS into `dir`.

@@ -42,6 +42,7 @@ pub struct Artefacts {
     cni: Artefact,
     image: Artefact,
     switch: Artefact,
+    cluster_policies: Artefact,
 }
 
 impl Artefacts {
@@ -64,6 +65,11 @@ impl Artefacts {
             etcd: Artefact::new(cache, &format!("etcd-{}", go.etcd), &[&go.etcd, recipe]),
             cni: Artefact::new(cache, &format!("cni-{}", go.cni_plugins), &[&go.cni_plugins, &go.cni, recipe]),
             image: Artefact::new(cache, "image", &[&go.kubernetes, recipe, image::RECIPE]),
+            cluster_policies: Artefact::new(
+                cache,
+                &format!("network-policy-api-{}", go.network_policy_api),
+                &[&go.network_policy_api, recipe],
+            ),
             switch: Artefact::new(
                 cache,
                 "switch",
@@ -105,6 +111,11 @@ impl Artefacts {
     /// The archive of the pods' image, imported as [`AGNHOST_IMAGE`] and [`PAUSE_IMAGE`].
     pub fn image(&self) -> PathBuf {
         self.image.dir().join(image::ARCHIVE)
+    }
+
+    /// The definition of ClusterNetworkPolicies, as its project releases it.
+    pub fn cluster_policies(&self) -> PathBuf {
+        self.cluster_policies.dir().join(go::CLUSTER_POLICIES)
     }
 
     /// The nodes' ovs-vswitchd.
@@ -202,6 +213,15 @@ fn steps(artefacts: &Artefacts) -> Result<Vec<Step>> {
         made("CoreDNS", &[], Kind::Heavy, &artefacts.coredns, &go.coredns, log("coredns"), go::coredns),
         made("etcd", &[], Kind::Heavy, &artefacts.etcd, &go.etcd, log("etcd"), go::etcd),
         made("CNI plugins", &[], Kind::Heavy, &artefacts.cni, &go.cni_plugins, log("cni"), go::cni),
+        made(
+            "ClusterNetworkPolicy",
+            &[],
+            Kind::Light,
+            &artefacts.cluster_policies,
+            &go.network_policy_api,
+            log("cluster-policies"),
+            go::cluster_policies,
+        ),
         made(
             "pod image",
             &["Debian packages", "Kubernetes"],

@@ -64,6 +64,8 @@ pub struct Go {
     pub cni: String,
     /// `github.com/containernetworking/plugins`.
     pub cni_plugins: String,
+    /// `sigs.k8s.io/network-policy-api`, for its definition of ClusterNetworkPolicies.
+    pub network_policy_api: String,
 }
 
 /// A Debian package of another release than this machine's.
@@ -108,7 +110,7 @@ mod tests {
     #[test]
     fn go_modules_have_semantic_versions() {
         let go = &Versions::get().unwrap().go;
-        for version in [&go.kubernetes, &go.coredns, &go.etcd, &go.cni, &go.cni_plugins] {
+        for version in [&go.kubernetes, &go.coredns, &go.etcd, &go.cni, &go.cni_plugins, &go.network_policy_api] {
             let parts: Vec<&str> = version.strip_prefix('v').unwrap().split('.').collect();
             assert_eq!(parts.len(), 3, "{version}");
             assert!(parts.iter().all(|part| part.parse::<u32>().is_ok()), "{version}");

@@ -6,17 +6,18 @@ use anyhow::{Context, Result};
 
 use crate::{
     engine::{Component, Lab, shell},
-    install::work_tree,
+    install::{Artefacts, work_tree},
     kubernetes,
 };
 
 /// Name of the component.
 pub const NAME: &str = "kuryr-objects";
 
-/// Kuryr's kinds.
-const KINDS: &str = "kuryrports,kuryrpoolports,kuryrpools,kuryrloadbalancers,kuryrnetworkpolicies";
+/// Kuryr's kinds, and the one that it reads of another project.
+const KINDS: &str =
+    "kuryrports,kuryrpoolports,kuryrpools,kuryrloadbalancers,kuryrnetworkpolicies,clusternetworkpolicies";
 
-/// Applies what stands in `deploy/`.
+/// Applies what stands in `deploy/`, and the definition of ClusterNetworkPolicies.
 pub struct Objects;
 
 impl Component for Objects {
@@ -29,7 +30,8 @@ impl Component for Objects {
     }
 
     fn prepare(&self, lab: &Lab) -> Result<()> {
-        kubernetes::apply_text(lab, &documents(&work_tree().join("deploy"))?)
+        let cluster_policies = Artefacts::at(lab.cache())?.cluster_policies();
+        kubernetes::apply_text(lab, &documents(&work_tree().join("deploy"), &cluster_policies)?)
     }
 
     /// A kind that was just defined takes a moment until the API server serves it.
@@ -40,13 +42,14 @@ impl Component for Objects {
     }
 }
 
-/// The definitions of all kinds, then the rights: one text.
-fn documents(deploy: &Path) -> Result<String> {
+/// The definitions of all kinds, `more` among them, then the rights: one text.
+fn documents(deploy: &Path, more: &Path) -> Result<String> {
     let crds = deploy.join("crds");
     let entries = fs::read_dir(&crds).with_context(|| format!("reading {}", crds.display()))?;
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     files.sort();
+    files.push(more.to_owned());
     files.extend(["rbac.yaml", "admission.yaml"].map(|name| deploy.join(name)));
     let mut text = String::new();
     for file in files {

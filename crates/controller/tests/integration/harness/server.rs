@@ -6,7 +6,7 @@ use kube::{
     api::{Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use kuryr_lab::bare::BareApiServer;
+use kuryr_lab::{bare::BareApiServer, engine::Directories, install::Artefacts};
 use std::sync::{LazyLock, Once};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -57,17 +57,33 @@ async fn prepare(client: Client) {
             crds.patch(&name, &params, &Patch::Apply(&crd)).await.ok()
         })
         .await;
-        super::eventually("the CRD is established", || async {
-            let status = crds.get(&name).await.unwrap().status?;
-            status.conditions?.iter().any(|c| c.type_ == "Established" && c.status == "True").then_some(())
-        })
-        .await;
         let version = &crd.spec.versions[0].name;
-        let list = format!("/apis/{}/{version}/{}?resourceVersion=0", crd.spec.group, crd.spec.names.plural);
-        super::eventually("the kind can be watched", || async {
-            let request = http::Request::get(&list).body(Vec::new()).unwrap();
-            client.request::<serde_json::Value>(request).await.ok()
-        })
-        .await;
+        serves(&client, &name, &format!("/apis/{}/{version}/{}", crd.spec.group, crd.spec.names.plural)).await;
     }
+    let name = "clusternetworkpolicies.policy.networking.k8s.io";
+    let path =
+        format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}?fieldManager=integration&force=true");
+    let artefacts = Artefacts::at(&Directories::from_env().cache).unwrap();
+    let text = std::fs::read(artefacts.cluster_policies()).unwrap();
+    super::eventually("the API server takes the definition of ClusterNetworkPolicies", || async {
+        let request = http::Request::patch(&path).header("content-type", "application/apply-patch+yaml");
+        client.request::<serde_json::Value>(request.body(text.clone()).unwrap()).await.ok()
+    })
+    .await;
+    serves(&client, name, "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies").await;
+}
+
+/// Waits until a kind can be watched.
+async fn serves(client: &Client, crd: &str, path: &str) {
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+    super::eventually("the CRD is established", || async {
+        let status = crds.get(crd).await.unwrap().status?;
+        status.conditions?.iter().any(|c| c.type_ == "Established" && c.status == "True").then_some(())
+    })
+    .await;
+    super::eventually("the kind can be watched", || async {
+        let request = http::Request::get(format!("{path}?resourceVersion=0")).body(Vec::new()).unwrap();
+        client.request::<serde_json::Value>(request).await.ok()
+    })
+    .await;
 }

@@ -2,32 +2,24 @@
 
 use super::{
     decision::{Decision, Step, Verdict, Who},
-    ranked::{Action, Line, Ranked, Tier},
-    traffic::{At, Cuts, Traffic},
+    meant::Tiers,
+    pieces::{At, Cuts, Pieces},
+    ranked::{Action, Line, Tier},
 };
 use crate::policy::{
-    clause::{Clause, Compiled, Peer, Port, PortName, Ports},
+    clause::{Clause, Peer, Port, PortName, Ports},
     groups::Direction,
 };
-use std::collections::{BTreeMap, BTreeSet};
-
-/// The policies that mean one pod, in any order. Pods with the same have the same decisions, but for numbers of ports.
-#[derive(Debug, Clone, Default)]
-pub struct Tiers<'a> {
-    /// The ClusterNetworkPolicies whose subject it is.
-    pub cluster: Vec<&'a Ranked>,
-    /// The NetworkPolicies that select it.
-    pub policies: Vec<&'a Compiled>,
-}
+use std::collections::BTreeSet;
 
 /// What decides on the pod's connections in a direction, at all ports: pieces that don't overlap. `numbers` are those of a port's name: the
-/// pod's own in ingress, and in egress all that any pod has.
+/// pod's own in ingress, and in egress all that any peer has.
 #[must_use]
 pub fn decide(
     tiers: &Tiers<'_>,
     direction: Direction,
     numbers: impl Fn(&PortName) -> BTreeSet<u16>,
-) -> BTreeMap<Traffic, Decision> {
+) -> Pieces<Decision> {
     let list = List::of(tiers, direction);
     let mut cuts = Cuts::default();
     let ports: BTreeSet<&Port> =

@@ -97,6 +97,17 @@ impl Decision {
         }
     }
 
+    /// Whether it needs an address group of its own: it is neither the same for all, nor one selector.
+    #[must_use]
+    pub fn is_mixed(&self) -> bool {
+        self.of_everybody().is_none() && self.selector().is_none()
+    }
+
+    /// Its lists, and what becomes of all others.
+    pub(super) fn parts(&self) -> (&[Step], &[Step], bool) {
+        (&self.first, &self.second, self.otherwise)
+    }
+
     /// Whether it says yes to somebody.
     #[must_use]
     pub fn allows(&self, someone: Someone<'_>) -> bool {

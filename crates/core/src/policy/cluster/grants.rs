@@ -2,17 +2,13 @@
 
 use super::{
     decision::{Decision, Someone, everywhere},
-    traffic::Traffic,
+    pieces::{Pieces, contains},
 };
 use crate::{
     policy::{clause::Ports, facts::Backend, groups::Direction, prefix::PrefixSet, selector::Pods},
     service::spec::Protocol,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 /// Where prefixes meet pods and Services.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +27,7 @@ pub struct Grant {
     /// Which way.
     pub direction: Direction,
     /// At which ports.
-    pub traffic: Traffic,
+    pub ports: Ports,
     /// From or to whom.
     pub whom: Whom,
 }
@@ -51,22 +47,22 @@ pub enum Whom {
 
 /// What the decisions allow.
 #[must_use]
-pub fn grants(direction: Direction, decisions: &BTreeMap<Traffic, Decision>, ranges: &Ranges) -> BTreeSet<Grant> {
-    let of_piece = |(traffic, decision): (&Traffic, &Decision)| {
+pub fn grants(direction: Direction, decisions: &Pieces<Decision>, ranges: &Ranges) -> BTreeSet<Grant> {
+    let of_piece = |(ports, decision): (&Ports, &Decision)| {
         let whom = match decision.of_everybody() {
             Some(false) => Vec::new(),
-            Some(true) if opens(direction, *traffic) => vec![Whom::Anyone],
+            Some(true) if opens(direction, *ports) => vec![Whom::Anyone],
             Some(true) => vec![Whom::Prefixes(everywhere().without(ranges.services.prefixes()))],
             None => of_some(direction, decision, ranges),
         };
-        whom.into_iter().map(|whom| Grant { direction, traffic: *traffic, whom }).collect::<Vec<_>>()
+        whom.into_iter().map(|whom| Grant { direction, ports: *ports, whom }).collect::<Vec<_>>()
     };
     decisions.iter().flat_map(of_piece).collect()
 }
 
 /// Whether a piece that is open to everybody opens the Services, too: in egress only if all backends are allowed at whatever port.
-fn opens(direction: Direction, traffic: Traffic) -> bool {
-    direction == Direction::Ingress || traffic == Traffic::Ports(Ports::All)
+fn opens(direction: Direction, ports: Ports) -> bool {
+    direction == Direction::Ingress || ports == Ports::All
 }
 
 fn of_some(direction: Direction, decision: &Decision, ranges: &Ranges) -> Vec<Whom> {
@@ -103,17 +99,17 @@ pub fn members<'a>(decision: &Decision, pods: impl IntoIterator<Item = Someone<'
 /// open if this holds of all its backends.
 #[must_use]
 pub fn admits(
-    decisions: &BTreeMap<Traffic, Decision>,
+    decisions: &Pieces<Decision>,
     protocol: Protocol,
     backend: Backend,
     pods: &[Someone<'_>],
     ranges: &Ranges,
 ) -> bool {
-    let piece = decisions.iter().find(|(traffic, _)| traffic.contains(Some((protocol, backend.port))));
-    let Some((traffic, decision)) = piece else { return false };
+    let piece = decisions.iter().find(|(ports, _)| contains(**ports, Some((protocol, backend.port))));
+    let Some((ports, decision)) = piece else { return false };
     match decision.of_everybody() {
         Some(false) => false,
-        Some(true) => opens(Direction::Egress, *traffic) || !ranges.services.contains(backend.address),
+        Some(true) => opens(Direction::Egress, *ports) || !ranges.services.contains(backend.address),
         None if pods.is_empty() => outside(Direction::Egress, decision, ranges).contains(backend.address),
         None => pods.iter().all(|pod| decision.allows(*pod)),
     }

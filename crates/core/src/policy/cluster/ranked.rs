@@ -72,6 +72,13 @@ impl Line {
 }
 
 impl Ranked {
+    /// Which pods by their labels it names: its subject, and its peers.
+    #[must_use]
+    pub fn pods(&self) -> BTreeSet<Arc<Pods>> {
+        let peers = self.ingress.iter().chain(&self.egress).flat_map(|line| &line.peers);
+        peers.filter_map(Peer::pods).chain(self.subject.clone()).collect()
+    }
+
     /// The rules of a direction.
     #[must_use]
     pub fn lines(&self, direction: Direction) -> &[Line] {

@@ -2,8 +2,8 @@
 
 use super::{
     facts::{self, ClusterPolicy, NamespacedPod, PortMatch, Rule, Subject, Transport},
+    pieces::TRANSPORTS,
     ranked::{Action, Line, Rank, Ranked, Tier},
-    traffic::TRANSPORTS,
 };
 use crate::{
     policy::{

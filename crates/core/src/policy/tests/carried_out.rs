@@ -2,8 +2,9 @@
 //! Neutron has what a world made anew asks for.
 
 use super::{
+    cluster::random::with_policies,
     incremental::{event, happen},
-    random::{cluster, outside, v4, v6, vip4},
+    random::{outside, v4, v6, vip4},
     simulation::{settings, world},
 };
 use crate::{
@@ -204,6 +205,7 @@ fn everything(world: &World, cluster: &Cluster) -> Changes {
         groups: world.groups().cloned().collect(),
         address_groups: world.address_groups().cloned().collect(),
         policies: BTreeSet::new(),
+        cluster_policies: BTreeSet::new(),
     }
 }
 
@@ -212,7 +214,7 @@ proptest! {
 
     #[test]
     fn what_a_change_has_touched_is_enough_to_follow_it(
-        start in cluster(), events in vec(event(), 1..12), address_groups in any::<bool>(), in_parts in any::<bool>(),
+        start in with_policies(), events in vec(event(), 1..12), address_groups in any::<bool>(), in_parts in any::<bool>(),
     ) {
         let mut cluster = start;
         let mut changing = world(&cluster, settings(address_groups));

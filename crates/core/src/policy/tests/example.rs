@@ -62,6 +62,7 @@ fn cluster() -> Cluster {
             service("dns", "10.96.0.10", (Udp, 53), &[("10.0.0.53", 53)]),
         ],
         policies: vec![shop("db", "db", ingress(&[from_web])), shop("web", "web", egress(&[to_db, to_dns]))],
+        cluster_policies: Vec::new(),
     }
 }
 

@@ -65,9 +65,12 @@ pub fn namespaces() -> impl Strategy<Value = Vec<Namespace>> {
     })
 }
 
+/// One of two nodes. The second one has an address in the pods' networks, too.
 pub fn node(number: u8) -> Node {
     let name = NODES[usize::from(number)].into();
-    Node { name, addresses: [[10, 1, 0, number].into(), [0xfd01, 0, 0, 0, 0, 0, 0, number.into()].into()].into() }
+    let own = [IpAddr::from([10, 1, 0, number]), IpAddr::from([0xfd01, 0, 0, 0, 0, 0, 0, number.into()])];
+    let inside = (number == 1).then_some(IpAddr::from([10, 0, 0, 120]));
+    Node { name, addresses: own.into_iter().chain(inside).collect() }
 }
 
 fn container_ports() -> impl Strategy<Value = BTreeSet<ContainerPort>> {
@@ -238,7 +241,8 @@ fn crowded() -> impl Strategy<Value = Cluster> {
 }
 
 fn of(namespaces: Vec<Namespace>, pods: Vec<Pod>, services: Vec<Service>, policies: Vec<Policy>) -> Cluster {
-    Cluster { namespaces, pods, nodes: vec![node(0), node(1)], services, policies }
+    let nodes = vec![node(0), node(1)];
+    Cluster { namespaces, pods, nodes, services, policies, cluster_policies: Vec::new() }
 }
 
 /// The backends of a Service, by number of what they are: for tests written by hand.

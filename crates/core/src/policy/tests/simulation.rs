@@ -11,6 +11,7 @@ use std::net::IpAddr;
 pub fn settings(address_groups: bool) -> Settings {
     Settings {
         service_ranges: ["10.96.0.0/16", "fd96::/112"].iter().map(|net| net.parse().unwrap()).collect(),
+        pod_networks: ["10.0.0.0/25", "fd00::/64"].iter().map(|net| net.parse().unwrap()).collect(),
         abilities: Abilities { address_groups, source_kept: true },
         ..Settings::default()
     }
@@ -29,7 +30,8 @@ pub fn facts(cluster: &Cluster) -> Vec<Fact> {
     let policies = cluster.policies.iter().cloned().map(Fact::Policy);
     let services = cluster.services.iter().cloned().map(Fact::Service);
     let pods = cluster.pods.iter().cloned().map(Fact::Pod);
-    nodes.chain(namespaces).chain(policies).chain(services).chain(pods).collect()
+    let cluster_policies = cluster.cluster_policies.iter().cloned().map(Fact::ClusterPolicy);
+    nodes.chain(namespaces).chain(policies).chain(cluster_policies).chain(services).chain(pods).collect()
 }
 
 fn rule_allows(rule: &Rule, world: &World, end: End) -> bool {

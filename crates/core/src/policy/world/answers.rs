@@ -1,7 +1,11 @@
 //! What the world answers.
 
-use super::{Set, World, entries::VipEntry};
+use super::{
+    Set, World,
+    entries::{Admitted, VipEntry},
+};
 use crate::policy::{
+    cluster::Meant,
     facts::{ContainerPort, Settings, Uid},
     groups::{AddressGroupKey, GroupKey, Rule, Vip},
     problem::Problem,
@@ -72,7 +76,12 @@ impl World {
                 let named = |port: &ContainerPort| (&port.name, port.protocol) == (&name.name, name.protocol);
                 has(pods) && ports.filter(|port| named(port)).any(|port| port.number == *number)
             }
-            AddressGroupKey::Prefixes(_) | AddressGroupKey::Vips { .. } => false,
+            AddressGroupKey::Decision(decision) => {
+                let addresses = self.pods.get(uid).into_iter().flat_map(|entry| &entry.pod.addresses);
+                let members = self.decisions.get(decision).map(|entry| &entry.members);
+                members.is_some_and(|members| addresses.into_iter().any(|address| members.contains(address)))
+            }
+            AddressGroupKey::Prefixes(_) | AddressGroupKey::Vips { .. } | AddressGroupKey::DecidedVips { .. } => false,
         }
     }
 
@@ -86,10 +95,11 @@ impl World {
         self.address_groups.keys()
     }
 
-    /// The groups of a policy.
+    /// The groups of a policy, and those that stand in for it because the pods are subjects of ClusterNetworkPolicies as well.
     #[must_use]
     pub fn groups_for(&self, policy: &Uid) -> Vec<GroupKey> {
-        self.groups_of_policy(policy)
+        let decided = self.decided.keys().filter(|meant| meant.policies.contains(policy));
+        self.groups_of_policy(policy).into_iter().chain(decided.cloned().map(GroupKey::Decided)).collect()
     }
 
     /// The pods that a policy selects. None: the policy isn't known.
@@ -109,12 +119,13 @@ impl World {
     #[must_use]
     pub fn closed_services(&self, policy: &Uid) -> BTreeSet<ClosedService> {
         let Some(entry) = self.policies.get(policy) else { return BTreeSet::new() };
-        let mut closed = BTreeSet::new();
-        for (vip, at) in &self.vips {
+        let allows_some = |at: &VipEntry| {
             let mut targets = at.targets().filter_map(|target| self.targets.get(target));
-            if targets.any(|target| target.allowed.contains(policy)) {
-                closed.extend(entry.sets.iter().flat_map(|set| self.closed_for(set, *vip, at)));
-            }
+            targets.any(|target| target.allowed.contains(policy))
+        };
+        let mut closed = self.closed_in_part(|meant| meant.policies.contains(policy), allows_some);
+        for (vip, at) in self.vips.iter().filter(|(_, at)| allows_some(at)) {
+            closed.extend(entry.sets.iter().flat_map(|set| self.closed_for(set, *vip, at)));
         }
         closed
     }
@@ -128,6 +139,21 @@ impl World {
         }
         let services = entry.services.keys();
         services.map(|service| ClosedService { service: service.clone(), vip, allowed, backends }).collect()
+    }
+
+    /// The Services that are closed to some of the pods that are meant so, although some of their backends are allowed. `told`: whether it is to be told
+    /// of one.
+    pub(super) fn closed_in_part(
+        &self,
+        meant: impl Fn(&Meant) -> bool,
+        told: impl Fn(&VipEntry) -> bool,
+    ) -> BTreeSet<ClosedService> {
+        let parts = self.decided.iter().filter(|(key, _)| meant(key)).flat_map(|(_, decided)| &decided.parts);
+        let parts = parts.filter_map(|(vip, part)| Some((*vip, part, self.vips.get(vip).filter(|at| told(at))?)));
+        let closed = parts.flat_map(|(vip, &Admitted { allowed, backends }, at)| {
+            at.services.keys().map(move |service| ClosedService { service: service.clone(), vip, allowed, backends })
+        });
+        closed.collect()
     }
 
     /// The Services' addresses that are in none of the Services' ranges: prefixes may open them whatever is behind them, and pods don't reach
@@ -148,6 +174,15 @@ impl World {
                 let vips = if policies.len() == 1 { alone() } else { together() };
                 let vips = vips.into_iter().flatten().filter(|vip| vip.protocol == *protocol && vip.port == *port);
                 vips.map(|vip| vip.address.into()).collect()
+            }
+            AddressGroupKey::DecidedVips { meant, protocol, port } => {
+                let vips = self.decided.get(meant).into_iter().flat_map(|entry| &entry.vips);
+                let vips = vips.filter(|vip| vip.protocol == *protocol && vip.port == *port);
+                vips.map(|vip| vip.address.into()).collect()
+            }
+            AddressGroupKey::Decision(decision) => {
+                let members = self.decisions.get(decision).into_iter().flat_map(|entry| &entry.members);
+                members.map(|address| (*address).into()).collect()
             }
             AddressGroupKey::Pods(pods) => {
                 let members = self.selectors.get(pods).into_iter().flat_map(|entry| &entry.members);

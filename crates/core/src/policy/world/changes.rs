@@ -2,11 +2,12 @@
 
 use super::{Set, Target};
 use crate::policy::{
-    facts::Uid,
+    cluster::{Decision, Meant},
+    facts::{Name, Uid},
     groups::{AddressGroupKey, GroupKey, Vip},
     selector::Pods,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 /// Whose answers may be others than before a change. What isn't named here has the same answer as before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,13 +20,16 @@ pub struct Changes {
     pub address_groups: BTreeSet<AddressGroupKey>,
     /// Policies, of which something else may be to be told (`problems`, `closed_services`).
     pub policies: BTreeSet<Uid>,
+    /// ClusterNetworkPolicies, of which something else may be to be told (`refusals`, `services_closed_by`).
+    pub cluster_policies: BTreeSet<Name>,
 }
 
 impl Changes {
     /// Whether nothing is another.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.pods.is_empty() && self.groups.is_empty() && self.address_groups.is_empty() && self.policies.is_empty()
+        let told = self.policies.is_empty() && self.cluster_policies.is_empty();
+        self.pods.is_empty() && self.groups.is_empty() && self.address_groups.is_empty() && told
     }
 
     /// Takes in what another change has touched.
@@ -34,6 +38,15 @@ impl Changes {
         self.groups.extend(other.groups);
         self.address_groups.extend(other.address_groups);
         self.policies.extend(other.policies);
+        self.cluster_policies.extend(other.cluster_policies);
+    }
+}
+
+impl Changes {
+    /// Something else may be to be told of all policies that mean these pods.
+    pub(super) fn tell(&mut self, meant: &Meant) {
+        self.policies.extend(meant.policies.iter().cloned());
+        self.cluster_policies.extend(meant.cluster.iter().cloned());
     }
 }
 
@@ -54,6 +67,14 @@ pub(super) struct Dirty {
     pub vips: BTreeSet<Vip>,
     /// Sets of policies that no pod had before.
     pub sets: BTreeSet<Set>,
+    /// By what pods are meant whose decisions are to be worked out.
+    pub meant: BTreeSet<Arc<Meant>>,
+    /// Addresses whose pods are others, or have other labels or ports.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Addresses outside of the pods' networks have come or gone.
+    pub strays: bool,
+    /// Decisions that somebody no longer has.
+    pub undecided: BTreeSet<Arc<Decision>>,
     /// Policies, whose groups' rules are to be worked out.
     pub policies: BTreeSet<Uid>,
     /// Groups, whose rules are to be worked out.

@@ -4,7 +4,8 @@ use super::Set;
 use crate::{
     policy::{
         clause::{Compiled, PortName, Resolution},
-        facts::{Backend, Labels, Pod, Uid},
+        cluster::{Decision, Meant, Pieces, Ranked, Refusal},
+        facts::{Backend, Labels, Name, Pod, Uid},
         groups::{AddressGroupKey, GroupKey, Rule, Vip},
         problem::Problem,
         selector::Pods,
@@ -40,6 +41,8 @@ pub(super) struct PodEntry {
     pub policies: BTreeSet<Uid>,
     /// Of these, those that have egress rules. None: nothing isolates it for egress.
     pub egress: Option<Set>,
+    /// By what it is meant if it is the subject of a ClusterNetworkPolicy. `egress` is None then.
+    pub meant: Option<Arc<Meant>>,
     /// Its groups, with the numbers that its own ports have for each policy's.
     pub groups: BTreeSet<GroupKey>,
 }
@@ -57,11 +60,82 @@ pub(super) struct PolicyEntry {
     pub sets: BTreeSet<Set>,
 }
 
-/// A selector of peers that a policy has.
+/// A ClusterNetworkPolicy.
+#[derive(Debug, Clone)]
+pub(super) struct ClusterEntry {
+    pub ranked: Ranked,
+    pub refusals: Vec<Refusal>,
+}
+
+/// What pods have in common that are meant by the same policies, of which one is a ClusterNetworkPolicy.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DecidedEntry {
+    /// The pods. There is at least one.
+    pub pods: BTreeSet<Uid>,
+    /// What decides on what comes in.
+    pub ingress: Pieces<Decision>,
+    /// What decides on what goes out.
+    pub egress: Pieces<Decision>,
+    /// The Services that are open.
+    pub vips: BTreeSet<Vip>,
+    /// The Services that are closed because only some of their backends are allowed.
+    pub parts: BTreeMap<Vip, Admitted>,
+}
+
+impl DecidedEntry {
+    /// The decisions that have address groups of their own.
+    pub fn decisions(&self) -> BTreeSet<Decision> {
+        self.ingress.values().chain(self.egress.values()).filter(|decision| decision.is_mixed()).cloned().collect()
+    }
+}
+
+/// How many backends of a Service's port are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Admitted {
+    pub allowed: usize,
+    pub backends: usize,
+}
+
+/// A decision that has an address group of its own.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DecisionEntry {
+    /// The addresses of pods to which it says yes.
+    pub members: BTreeSet<IpAddr>,
+    /// Whose decision it is.
+    pub users: BTreeSet<Arc<Meant>>,
+}
+
+/// Who has a selector.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum User {
+    /// A NetworkPolicy.
+    Policy(Uid),
+    /// A ClusterNetworkPolicy.
+    Cluster(Name),
+}
+
+impl User {
+    pub const fn policy(&self) -> Option<&Uid> {
+        match self {
+            Self::Policy(uid) => Some(uid),
+            Self::Cluster(_) => None,
+        }
+    }
+
+    /// Whether these pods are meant by it.
+    pub fn is_of(&self, meant: &Meant) -> bool {
+        match self {
+            Self::Policy(uid) => meant.policies.contains(uid),
+            Self::Cluster(name) => meant.cluster.contains(name),
+        }
+    }
+}
+
+/// A selector of peers or subjects that a policy has.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SelectorEntry {
     /// The policies that have it.
-    pub users: BTreeSet<Uid>,
+    pub users: BTreeSet<User>,
     /// The pods that it matches.
     pub members: BTreeSet<Uid>,
     /// How many of these have a port of this name at this number.

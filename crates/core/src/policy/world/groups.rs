@@ -46,7 +46,7 @@ impl World {
                 let names = self.policies.get(uid).map(|policy| policy.compiled.ingress_names());
                 resolution.is_empty() && names.is_some_and(|names| names.is_empty())
             }
-            GroupKey::Together(_) | GroupKey::Own(_) => false,
+            GroupKey::Together(_) | GroupKey::Own(_) | GroupKey::Decided(_) => false,
         }
     }
 
@@ -56,6 +56,7 @@ impl World {
             GroupKey::OpenEgress => Rule::any(Direction::Egress, Ports::All, &Family::BOTH.into()).collect(),
             GroupKey::Node(name) => evaluate::node_rules(self.nodes.get(name), &self.settings),
             GroupKey::Own(vips) => evaluate::own_rules(vips),
+            GroupKey::Decided(meant) => self.decided_rules(meant),
             GroupKey::Together(policies) => {
                 let vips = self.sets.get(policies).map(|set| &set.together);
                 vips.map(|vips| evaluate::vip_rules(policies, vips, &self.settings)).unwrap_or_default()

@@ -6,8 +6,13 @@
 
 mod answers;
 mod changes;
+mod cluster;
+mod cluster_answers;
+mod decided;
+mod decided_services;
 mod entries;
 mod groups;
+mod nodes;
 mod pods;
 mod policies;
 mod services;
@@ -17,14 +22,15 @@ pub use answers::ClosedService;
 pub use changes::Changes;
 
 use super::{
+    cluster::{ClusterPolicy, Decision, Meant},
     facts::{Name, Namespace, Node, Pod, Policy, Service, Settings, Uid},
     groups::{AddressGroupKey, GroupKey, Vip},
     selector::Pods,
 };
 use changes::Dirty;
 use entries::{
-    AddressGroupEntry, GroupEntry, NamespaceEntry, PodEntry, PolicyEntry, SelectorEntry, SetEntry, Target, TargetEntry,
-    VipEntry,
+    AddressGroupEntry, ClusterEntry, DecidedEntry, DecisionEntry, GroupEntry, NamespaceEntry, PodEntry, PolicyEntry,
+    SelectorEntry, SetEntry, Target, TargetEntry, VipEntry,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,10 +49,21 @@ pub struct World {
     pods: BTreeMap<Uid, PodEntry>,
     /// Which pods have an address: one at most, but for moments.
     addresses: BTreeMap<IpAddr, BTreeSet<Uid>>,
+    /// Of these, those outside of the pods' networks.
+    strays: BTreeSet<IpAddr>,
     nodes: BTreeMap<Name, Node>,
+    /// Of how many nodes an address in the pods' networks is: Kuryr gives each node a port there. They are nobody whom a selector means, and somebody all
+    /// the same.
+    hosts: BTreeMap<IpAddr, u32>,
     policies: BTreeMap<Uid, PolicyEntry>,
     /// Policies with egress rules that mean others than pods by their labels.
     broad: BTreeSet<Uid>,
+    cluster: BTreeMap<Name, ClusterEntry>,
+    /// The ClusterNetworkPolicies whose subject a selector is.
+    subjects: BTreeMap<Arc<Pods>, BTreeSet<Name>>,
+    /// By what pods are meant that are such subjects.
+    decided: BTreeMap<Arc<Meant>, DecidedEntry>,
+    decisions: BTreeMap<Arc<Decision>, DecisionEntry>,
     selectors: BTreeMap<Arc<Pods>, SelectorEntry>,
     sets: BTreeMap<Set, SetEntry>,
     services: BTreeMap<Uid, Service>,
@@ -63,6 +80,10 @@ pub enum Fact {
     Policy(Policy),
     /// A policy is gone.
     NoPolicy(Uid),
+    /// A ClusterNetworkPolicy is there, or is another than before.
+    ClusterPolicy(ClusterPolicy),
+    /// A ClusterNetworkPolicy is gone.
+    NoClusterPolicy(Name),
     /// A namespace is there, or has other labels than before.
     Namespace(Namespace),
     /// A namespace is gone.
@@ -90,6 +111,7 @@ impl Fact {
             Self::Pod(Pod { uid, .. }) | Self::NoPod(uid) => (2, uid.clone()),
             Self::Service(Service { uid, .. }) | Self::NoService(uid) => (3, uid.clone()),
             Self::Node(Node { name, .. }) | Self::NoNode(name) => (4, name.clone()),
+            Self::ClusterPolicy(ClusterPolicy { name, .. }) | Self::NoClusterPolicy(name) => (5, name.clone()),
         }
     }
 }
@@ -103,9 +125,15 @@ impl World {
             namespaces: BTreeMap::new(),
             pods: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            strays: BTreeSet::new(),
             nodes: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             policies: BTreeMap::new(),
             broad: BTreeSet::new(),
+            cluster: BTreeMap::new(),
+            subjects: BTreeMap::new(),
+            decided: BTreeMap::new(),
+            decisions: BTreeMap::new(),
             selectors: BTreeMap::new(),
             sets: BTreeMap::new(),
             services: BTreeMap::new(),
@@ -142,6 +170,8 @@ impl World {
         match fact {
             Fact::Policy(policy) => self.put_policy(policy, dirty),
             Fact::NoPolicy(uid) => self.drop_policy(uid, dirty),
+            Fact::ClusterPolicy(policy) => self.put_cluster_policy(policy, dirty),
+            Fact::NoClusterPolicy(name) => self.drop_cluster_policy(name, dirty),
             Fact::Namespace(namespace) => {
                 self.relabel_namespace(&namespace.name, Some(namespace.labels.clone()), dirty);
             }
@@ -150,14 +180,8 @@ impl World {
             Fact::NoPod(uid) => self.drop_pod(uid, dirty),
             Fact::Service(service) => self.put_service(&service.uid, Some(service), dirty),
             Fact::NoService(uid) => self.put_service(uid, None, dirty),
-            Fact::Node(node) => {
-                self.nodes.insert(node.name.clone(), node.clone());
-                dirty.groups.insert(GroupKey::Node(node.name.clone()));
-            }
-            Fact::NoNode(name) => {
-                self.nodes.remove(name);
-                dirty.groups.insert(GroupKey::Node(name.clone()));
-            }
+            Fact::Node(node) => self.put_node(&node.name, Some(node), dirty),
+            Fact::NoNode(name) => self.put_node(name, None, dirty),
         }
     }
 

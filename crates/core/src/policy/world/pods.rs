@@ -5,7 +5,7 @@ use crate::policy::{
     facts::{Labels, Name, Pod, Uid},
     selector::Pods,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 impl World {
     /// The entry of a namespace. A new one has the selectors that can mean it.
@@ -59,7 +59,8 @@ impl World {
 
     fn new_pod(&mut self, pod: &Pod, dirty: &mut Dirty) {
         let (selectors, policies) = (BTreeSet::new(), BTreeSet::new());
-        let entry = PodEntry { pod: pod.clone(), selectors, policies, egress: None, groups: BTreeSet::new() };
+        let (egress, meant, groups) = (None, None, BTreeSet::new());
+        let entry = PodEntry { pod: pod.clone(), selectors, policies, egress, meant, groups };
         self.pods.insert(pod.uid.clone(), entry);
         self.namespace(&pod.namespace).pods.insert(pod.uid.clone());
         self.readdress(&pod.uid, None, Some(pod), dirty);
@@ -84,6 +85,7 @@ impl World {
                 }
             }
             self.dirty_targets(pod, dirty);
+            self.dirty_addresses(pod, dirty);
         }
     }
 
@@ -93,6 +95,7 @@ impl World {
         self.select(uid, &BTreeSet::new(), &BTreeSet::new(), dirty);
         self.readdress(uid, Some(&pod), None, dirty);
         self.leave_set(uid, dirty);
+        self.leave_meant(uid, dirty);
         self.namespace(&pod.namespace).pods.remove(uid);
         self.forget_namespace(&pod.namespace);
         if let Some(entry) = self.pods.remove(uid) {
@@ -105,8 +108,10 @@ impl World {
 
     /// Which pod has which address. Only those that count have any.
     fn readdress(&mut self, uid: &Uid, old: Option<&Pod>, new: Option<&Pod>, dirty: &mut Dirty) {
-        for pod in [old, new].into_iter().flatten().filter(|pod| pod.counts()) {
+        let both = || [old, new].into_iter().flatten().filter(|pod| pod.counts());
+        for pod in both() {
             self.dirty_targets(pod, dirty);
+            self.dirty_addresses(pod, dirty);
         }
         for address in old.iter().filter(|pod| pod.counts()).flat_map(|pod| &pod.addresses) {
             if let Some(uids) = self.addresses.get_mut(address) {
@@ -119,15 +124,21 @@ impl World {
         for address in new.iter().filter(|pod| pod.counts()).flat_map(|pod| &pod.addresses) {
             self.addresses.entry(*address).or_default().insert(uid.clone());
         }
+        for address in both().flat_map(|pod| &pod.addresses) {
+            self.note_stray(*address, dirty);
+        }
     }
 
     /// The backends that a pod is, and the load balancers' ports that lead to it.
-    fn dirty_targets(&self, pod: &Pod, dirty: &mut Dirty) {
-        for address in &pod.addresses {
-            for (target, entry) in self.targets.range(Target::all_of(*address)) {
-                dirty.targets.insert(*target);
-                dirty.vips.extend(entry.vips.iter().copied());
-            }
+    pub(super) fn dirty_targets(&self, pod: &Pod, dirty: &mut Dirty) {
+        pod.addresses.iter().for_each(|address| self.dirty_backends_at(*address, dirty));
+    }
+
+    /// The backends at an address, and the load balancers' ports that lead there.
+    pub(super) fn dirty_backends_at(&self, address: IpAddr, dirty: &mut Dirty) {
+        for (target, entry) in self.targets.range(Target::all_of(address)) {
+            dirty.targets.insert(*target);
+            dirty.vips.extend(entry.vips.iter().copied());
         }
     }
 
@@ -156,6 +167,10 @@ impl World {
         }
         if before != *selectors {
             self.dirty_targets(&pod, dirty);
+            self.dirty_addresses(&pod, dirty);
+        }
+        if before.symmetric_difference(selectors).any(|pods| self.subjects.contains_key(pods)) {
+            dirty.pods.insert(uid.clone());
         }
         for policy in policies_before.symmetric_difference(policies) {
             dirty.pods.insert(uid.clone());

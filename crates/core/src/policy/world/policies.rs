@@ -2,7 +2,7 @@
 
 use super::{
     Dirty, PodEntry, PolicyEntry, Target, World,
-    entries::{SelectorEntry, first_of},
+    entries::{SelectorEntry, User, first_of},
 };
 use crate::policy::{
     clause::Compiled,
@@ -23,7 +23,8 @@ impl World {
             return;
         }
         let old = old.map(|(before, _)| before);
-        self.register_selectors(&uid, old.as_ref(), &compiled, dirty);
+        let user = User::Policy(uid.clone());
+        self.register_selectors(&user, &old.as_ref().map(Compiled::pods).unwrap_or_default(), &compiled.pods(), dirty);
         if let Some(entry) = self.policies.get_mut(&uid) {
             (entry.compiled, entry.problems) = (compiled.clone(), problems);
         } else {
@@ -44,6 +45,7 @@ impl World {
             self.reconsider_targets(&compiled, dirty);
         }
         dirty.pods.extend(self.policies.get(&uid).iter().flat_map(|entry| entry.selected.iter().cloned()));
+        dirty.meant.extend(self.meant_by(&[user].into()));
         dirty.groups.insert(first_of(&uid));
         dirty.changes.policies.insert(uid.clone());
         dirty.policies.insert(uid);
@@ -55,9 +57,7 @@ impl World {
             self.pods.get_mut(pod).map(|pod| pod.policies.remove(uid));
         }
         dirty.pods.extend(entry.selected);
-        for pods in entry.compiled.pods() {
-            self.unregister(uid, &pods, dirty);
-        }
+        self.register_selectors(&User::Policy(uid.clone()), &entry.compiled.pods(), &BTreeSet::new(), dirty);
         self.broad.remove(uid);
         for target in self.targets.values_mut() {
             if target.allowed.remove(uid) {
@@ -78,23 +78,29 @@ impl World {
         groups.take_while(|key| key.policy() == Some(uid)).cloned().collect()
     }
 
-    fn register_selectors(&mut self, uid: &Uid, old: Option<&Compiled>, new: &Compiled, dirty: &mut Dirty) {
-        let (old, new) = (old.map(Compiled::pods).unwrap_or_default(), new.pods());
-        for pods in old.difference(&new) {
-            self.unregister(uid, pods, dirty);
+    /// A policy has other selectors than before.
+    pub(super) fn register_selectors(
+        &mut self,
+        user: &User,
+        old: &BTreeSet<Arc<Pods>>,
+        new: &BTreeSet<Arc<Pods>>,
+        dirty: &mut Dirty,
+    ) {
+        for pods in old.difference(new) {
+            self.unregister(user, pods, dirty);
         }
-        for pods in new.difference(&old) {
-            self.register(uid, pods, dirty);
+        for pods in new.difference(old) {
+            self.register(user, pods, dirty);
         }
     }
 
     /// A selector that is new to the world is held against all pods that it can mean.
-    fn register(&mut self, uid: &Uid, pods: &Arc<Pods>, dirty: &mut Dirty) {
+    fn register(&mut self, user: &User, pods: &Arc<Pods>, dirty: &mut Dirty) {
         if let Some(entry) = self.selectors.get_mut(pods) {
-            entry.users.insert(uid.clone());
+            entry.users.insert(user.clone());
             return;
         }
-        let entry = SelectorEntry { users: [uid.clone()].into(), ..SelectorEntry::default() };
+        let entry = SelectorEntry { users: [user.clone()].into(), ..SelectorEntry::default() };
         self.selectors.insert(Arc::clone(pods), entry);
         let mut meant = Vec::new();
         for (name, namespace) in &mut self.namespaces {
@@ -113,9 +119,9 @@ impl World {
         }
     }
 
-    fn unregister(&mut self, uid: &Uid, pods: &Arc<Pods>, dirty: &mut Dirty) {
+    fn unregister(&mut self, user: &User, pods: &Arc<Pods>, dirty: &mut Dirty) {
         if let Some(entry) = self.selectors.get_mut(pods) {
-            entry.users.remove(uid);
+            entry.users.remove(user);
             dirty.unused.insert(Arc::clone(pods));
         }
     }

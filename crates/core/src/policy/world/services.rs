@@ -1,6 +1,9 @@
 //! Services come, go, and change; which of their ports are open to whom.
 
-use super::{Dirty, PodEntry, Set, Target, VipEntry, World, entries::TargetEntry};
+use super::{
+    Dirty, PodEntry, Set, Target, VipEntry, World,
+    entries::{TargetEntry, User},
+};
 use crate::policy::{
     facts::{Service, Uid},
     groups::{AddressGroupKey, GroupKey, Vip},
@@ -79,7 +82,7 @@ impl World {
         let mut candidates: BTreeSet<&Uid> = self.broad.iter().collect();
         let pods = self.addresses.get(&target.address).into_iter().flatten().filter_map(|uid| self.pods.get(uid));
         for selector in pods.flat_map(|entry| &entry.selectors).filter_map(|pods| self.selectors.get(pods)) {
-            candidates.extend(&selector.users);
+            candidates.extend(selector.users.iter().filter_map(User::policy));
         }
         let policies = candidates.into_iter().filter_map(|uid| self.policies.get(uid));
         let allowing = policies.filter(|entry| self.allows(&entry.compiled, &target));
@@ -94,6 +97,7 @@ impl World {
 
     /// Who may use a load balancer's port.
     pub(super) fn settle_vip(&mut self, vip: Vip, dirty: &mut Dirty) {
+        self.settle_decided_vip(vip, dirty);
         let Some(entry) = self.vips.get(&vip) else { return };
         let allowed = self.allowed(entry);
         let (together, own) = (self.together(entry, &allowed), self.own(entry));
@@ -152,13 +156,16 @@ impl World {
     /// The pods that may not reach the Service only because they are behind it themselves. The same for all pods with the same policies
     /// but for which of the backends it is, so that the backends are looked through once for each set of policies.
     fn own(&self, entry: &VipEntry) -> BTreeSet<Uid> {
-        let mut closed: BTreeMap<&Set, BTreeSet<IpAddr>> = BTreeMap::new();
+        let mut closed = BTreeMap::new();
         let addresses: BTreeSet<IpAddr> = entry.targets().map(|target| target.address).collect();
         let pods = addresses.iter().flat_map(|address| self.addresses.get(address)).flatten();
         let mut own = BTreeSet::new();
-        for PodEntry { pod, egress, .. } in pods.filter_map(|uid| self.pods.get(uid)) {
-            let Some(set) = egress else { continue };
-            let closed = closed.entry(set).or_insert_with(|| self.closed(entry, set));
+        for PodEntry { pod, egress, meant, .. } in pods.filter_map(|uid| self.pods.get(uid)) {
+            let closed = closed.entry((egress.as_ref(), meant.as_ref())).or_insert_with(|| match (egress, meant) {
+                (_, Some(meant)) => self.closed_to(meant, entry),
+                (Some(set), None) => self.closed(entry, set),
+                (None, None) => BTreeSet::new(),
+            });
             if !closed.is_empty() && closed.is_subset(&pod.addresses) {
                 own.insert(pod.uid.clone());
             }

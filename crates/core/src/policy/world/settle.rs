@@ -1,9 +1,13 @@
 //! Works out what follows from a change, in the order in which one thing follows from another.
 
-use super::{Changes, Dirty, PodEntry, Set, World, entries::SetEntry, groups::Merged};
+use super::{
+    Changes, Dirty, PodEntry, Set, World,
+    entries::{SetEntry, User},
+    groups::Merged,
+};
 use crate::policy::{
     evaluate,
-    facts::Uid,
+    facts::{Pod, Uid},
     groups::{GroupKey, Vip},
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -14,8 +18,10 @@ impl World {
             self.settle_target(target, &mut dirty);
         }
         for uid in dirty.pods.clone() {
+            self.settle_meant(&uid, &mut dirty);
             self.settle_egress(&uid, &mut dirty);
         }
+        self.settle_decisions(&mut dirty);
         for set in std::mem::take(&mut dirty.sets) {
             self.settle_set(&set, &mut dirty);
         }
@@ -34,25 +40,31 @@ impl World {
             self.settle_group(&key, &mut merged, &mut dirty);
         }
         self.forget_selectors(dirty.unused);
+        self.forget_decisions(dirty.undecided);
         dirty.changes
     }
 
     /// Which policies isolate a pod for egress.
     fn settle_egress(&mut self, uid: &Uid, dirty: &mut Dirty) {
-        let Some(PodEntry { pod, policies, egress, .. }) = self.pods.get(uid) else { return };
+        let Some(PodEntry { pod, policies, egress, meant, .. }) = self.pods.get(uid) else { return };
         let policies = policies.iter().filter_map(|uid| self.policies.get(uid)).map(|entry| &entry.compiled);
         let isolating: Vec<_> = policies.filter(|policy| policy.egress.is_some()).collect();
         let with_rules = isolating.iter().filter(|policy| policy.has_egress_rules()).map(|policy| policy.uid.clone());
-        let now: Option<Set> = (!isolating.is_empty()).then(|| Arc::new(with_rules.collect()));
+        let now: Option<Set> = (!isolating.is_empty() && meant.is_none()).then(|| Arc::new(with_rules.collect()));
         if *egress == now {
             return;
         }
-        for target in pod.addresses.iter().flat_map(|address| self.targets.range(super::Target::all_of(*address))) {
-            dirty.vips.extend(target.1.vips.iter().copied());
-        }
+        self.dirty_own_vips(pod, dirty);
         self.leave_set(uid, dirty);
         let Some(set) = now else { return };
         self.join_set(uid, &set, dirty);
+    }
+
+    /// The Services that it may be behind: whether it may reach them is asked of their backends.
+    pub(super) fn dirty_own_vips(&self, pod: &Pod, dirty: &mut Dirty) {
+        for target in pod.addresses.iter().flat_map(|address| self.targets.range(super::Target::all_of(*address))) {
+            dirty.vips.extend(target.1.vips.iter().copied());
+        }
     }
 
     fn join_set(&mut self, uid: &Uid, set: &Set, dirty: &mut Dirty) {
@@ -95,11 +107,13 @@ impl World {
             let Some(entry) = self.selectors.get(&pods) else { continue };
             dirty.changes.address_groups.extend(entry.address_groups.iter().cloned());
             if !self.settings.abilities.address_groups {
-                dirty.policies.extend(entry.users.iter().cloned());
+                dirty.policies.extend(entry.users.iter().filter_map(User::policy).cloned());
+                dirty.groups.extend(self.meant_by(&entry.users).into_iter().map(GroupKey::Decided));
             }
         }
         for pods in std::mem::take(&mut dirty.ports) {
-            dirty.policies.extend(self.selectors.get(&pods).iter().flat_map(|entry| entry.users.iter().cloned()));
+            let users = self.selectors.get(&pods).into_iter().flat_map(|entry| &entry.users);
+            dirty.policies.extend(users.filter_map(User::policy).cloned());
         }
     }
 
@@ -139,6 +153,14 @@ impl World {
             return BTreeSet::new();
         }
         let mut groups: BTreeSet<GroupKey> = pod.node.iter().map(|node| GroupKey::Node(node.clone())).collect();
+        let own: BTreeSet<Vip> = self.own_vips(entry);
+        if !own.is_empty() {
+            groups.insert(GroupKey::Own(own));
+        }
+        if let Some(meant) = &entry.meant {
+            groups.insert(GroupKey::Decided(Arc::clone(meant)));
+            return groups;
+        }
         let policies = entry.policies.iter().filter_map(|uid| self.policies.get(uid)).map(|entry| &entry.compiled);
         let mut isolated = false;
         for policy in policies {
@@ -155,10 +177,6 @@ impl World {
         };
         if self.sets.get(set).is_some_and(|set| !set.together.is_empty()) {
             groups.insert(GroupKey::Together(BTreeSet::clone(set)));
-        }
-        let own: BTreeSet<Vip> = self.own_vips(entry);
-        if !own.is_empty() {
-            groups.insert(GroupKey::Own(own));
         }
         groups
     }

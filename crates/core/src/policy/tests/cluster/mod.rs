@@ -1,6 +1,8 @@
 //! ClusterNetworkPolicies against an oracle of their own.
 
+mod built;
 mod oracle;
-mod random;
+pub mod random;
 mod table;
 mod truth;
+mod world;

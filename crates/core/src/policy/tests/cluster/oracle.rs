@@ -71,7 +71,7 @@ fn place(policy: &ClusterPolicy) -> (&str, i32, bool) {
     }
 }
 
-fn is_subject(cluster: &Cluster, policy: &ClusterPolicy, pod: &Pod) -> bool {
+pub fn is_subject(cluster: &Cluster, policy: &ClusterPolicy, pod: &Pod) -> bool {
     let subject = &policy.subject;
     subject.namespaces.is_some() != subject.pods.is_some()
         && is_peer(pod)

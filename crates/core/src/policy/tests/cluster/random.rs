@@ -3,9 +3,12 @@
 use crate::policy::{
     cluster::facts::{ClusterPolicy, NamespacedPod, Peer, Port, PortMatch, Rule, Subject, Transport},
     facts::LabelSelector,
-    tests::random::{PORTS, selector},
+    oracle::Cluster,
+    tests::random::{PORTS, cluster, selector},
 };
+use ipnet::IpNet;
 use proptest::{collection::vec, prelude::*, sample::select};
+use std::collections::BTreeSet;
 
 fn namespaced() -> impl Strategy<Value = NamespacedPod> {
     let namespaces = prop_oneof![1 => Just(LabelSelector::default()), 2 => selector()];
@@ -52,7 +55,12 @@ fn rule(egress: bool) -> impl Strategy<Value = Rule> {
     })
 }
 
-fn policy(number: usize) -> impl Strategy<Value = ClusterPolicy> {
+/// Boxed: with all that it is made of it is too large for the stack beside others.
+pub fn policy(number: usize) -> BoxedStrategy<ClusterPolicy> {
+    prop_oneof![2 => any_policy(number), 1 => alike(number)].boxed()
+}
+
+fn any_policy(number: usize) -> BoxedStrategy<ClusterPolicy> {
     let subject = prop_oneof![
         20 => Just(Subject { namespaces: Some(LabelSelector::default()), pods: None }),
         20 => selector().prop_map(|it| Subject { namespaces: Some(it), pods: None }),
@@ -61,14 +69,50 @@ fn policy(number: usize) -> impl Strategy<Value = ClusterPolicy> {
     ];
     let tier = prop_oneof![30 => Just("Admin"), 30 => Just("Baseline"), 1 => Just("Middle")];
     let priority = prop_oneof![40 => 0..3i32, 1 => Just(1001)];
-    (tier, priority, subject, vec(rule(false), 0..4), vec(rule(true), 0..4)).prop_map(
-        move |(tier, priority, subject, ingress, egress)| {
-            let name = format!("cnp{number}").as_str().into();
-            ClusterPolicy { name, tier: tier.into(), priority, subject, ingress, egress }
-        },
-    )
+    let rules = |egress| vec(rule(egress).boxed(), 0..4);
+    let all = (tier, priority, subject, rules(false), rules(true));
+    let policy = all.prop_map(move |(tier, priority, subject, ingress, egress)| {
+        let name = format!("cnp{number}").as_str().into();
+        ClusterPolicy { name, tier: tier.into(), priority, subject, ingress, egress }
+    });
+    policy.boxed()
+}
+
+/// Policies for all pods that say the same but for little: so that decisions are shared, and come and go with NetworkPolicies and names of ports.
+fn alike(number: usize) -> BoxedStrategy<ClusterPolicy> {
+    let peer = select(vec![None, Some("web"), Some("db")]).prop_map(|app| {
+        let match_labels = app.map(|app| ("app".to_owned(), app.to_owned())).into_iter().collect();
+        let pod_selector = LabelSelector { match_labels, match_expressions: Vec::new() };
+        Peer { pods: Some(NamespacedPod { pod_selector, ..NamespacedPod::default() }), ..Peer::default() }
+    });
+    let port = select(vec![None, None, Some("http")]).prop_map(|named| {
+        let port = named.map(|named| PortMatch { named: Some(named.into()), ..PortMatch::default() });
+        port.into_iter().collect()
+    });
+    let rule = (select(vec!["Accept", "Deny"]), peer, port);
+    let rule = rule.prop_map(|(action, peer, protocols)| Rule { action: action.into(), peers: vec![peer], protocols });
+    let rules = || vec(rule.clone().boxed(), 0..3);
+    let policy = (select(vec!["Admin", "Baseline"]), rules(), rules()).prop_map(move |(tier, ingress, egress)| {
+        let subject = Subject { namespaces: Some(LabelSelector::default()), pods: None };
+        let name = format!("cnp{number}").as_str().into();
+        ClusterPolicy { name, tier: tier.into(), priority: 1, subject, ingress, egress }
+    });
+    policy.boxed()
 }
 
 pub fn policies() -> impl Strategy<Value = Vec<ClusterPolicy>> {
     (1usize..5).prop_flat_map(|count| (0..count).map(policy).collect::<Vec<_>>())
+}
+
+/// Clusters that mostly have ClusterNetworkPolicies.
+pub fn with_policies() -> BoxedStrategy<Cluster> {
+    let policies = prop_oneof![1 => Just(Vec::new()), 3 => policies()];
+    let both = (cluster().boxed(), policies.boxed());
+    both.prop_map(|(cluster, cluster_policies)| Cluster { cluster_policies, ..cluster }).boxed()
+}
+
+/// The pods' networks: all, some of them, none.
+pub fn networks() -> impl Strategy<Value = BTreeSet<IpNet>> {
+    let all = [&["10.0.0.0/25", "fd00::/64"][..], &["10.0.0.0/30", "fd00::/64"], &[]];
+    select(all.to_vec()).prop_map(|nets| nets.iter().map(|net| net.parse().unwrap()).collect())
 }

@@ -3,7 +3,7 @@
 use crate::policy::{
     clause::Ports,
     cluster::{
-        ClusterPolicy, Ranges, Tiers, Traffic, Whom, decide,
+        ClusterPolicy, Ranges, Tiers, Whom, decide,
         facts::{NamespacedPod, Peer, Port, PortMatch, Rule, Subject, Transport},
         grants,
         ranked::{Action, Line, Tier},
@@ -32,18 +32,18 @@ fn policy(tier: &str, ingress: Vec<Rule>, egress: Vec<Rule>) -> ClusterPolicy {
     ClusterPolicy { name: "p".into(), tier: tier.into(), priority: 1, subject, ingress, egress }
 }
 
-fn ingress(policy: &ClusterPolicy) -> BTreeSet<(Traffic, Whom)> {
+fn ingress(policy: &ClusterPolicy) -> BTreeSet<(Ports, Whom)> {
     let ranked = read(policy).0;
     let tiers = Tiers { cluster: vec![&ranked], policies: Vec::new() };
     let pods = ["10.0.0.0/8".parse::<ipnet::IpNet>().unwrap()].into_iter().collect();
     let ranges = Ranges { pods, ..Ranges::default() };
     let decisions = decide(&tiers, Direction::Ingress, |_| BTreeSet::new());
-    grants(Direction::Ingress, &decisions, &ranges).into_iter().map(|grant| (grant.traffic, grant.whom)).collect()
+    grants(Direction::Ingress, &decisions, &ranges).into_iter().map(|grant| (grant.ports, grant.whom)).collect()
 }
 
 #[test]
 fn a_policy_without_rules_leaves_everything_open_with_one_rule() {
-    let open = BTreeSet::from([(Traffic::Ports(Ports::All), Whom::Anyone)]);
+    let open = BTreeSet::from([(Ports::All, Whom::Anyone)]);
     assert_eq!(ingress(&policy("Admin", vec![], vec![])), open);
     assert_eq!(ingress(&policy("Baseline", vec![rule("Pass", namespaces(LabelSelector::default()))], vec![])), open);
 }
@@ -68,16 +68,16 @@ fn a_denied_port_cuts_its_protocol_in_three() {
     let tcp = PortMatch { tcp: Some(Transport { port: Some(port) }), ..PortMatch::default() };
     let deny = Rule { protocols: vec![tcp], ..rule("Deny", namespaces(LabelSelector::default())) };
     let protocol = Protocol::Tcp;
-    let traffic: BTreeSet<Traffic> = ingress(&policy("Admin", vec![deny], vec![])).into_iter().map(|it| it.0).collect();
+    let ports: BTreeSet<Ports> = ingress(&policy("Admin", vec![deny], vec![])).into_iter().map(|it| it.0).collect();
     let expected = [
-        Traffic::Ports(Ports::Range { protocol, first: 1, last: 79 }),
-        Traffic::Ports(Ports::one(protocol, 80)),
-        Traffic::Ports(Ports::Range { protocol, first: 81, last: 65535 }),
-        Traffic::Ports(Ports::Protocol(Protocol::Udp)),
-        Traffic::Ports(Ports::Protocol(Protocol::Sctp)),
-        Traffic::Icmp,
+        Ports::Range { protocol, first: 1, last: 79 },
+        Ports::one(protocol, 80),
+        Ports::Range { protocol, first: 81, last: 65535 },
+        Ports::Protocol(Protocol::Udp),
+        Ports::Protocol(Protocol::Sctp),
+        Ports::Icmp,
     ];
-    assert_eq!(traffic, expected.into());
+    assert_eq!(ports, expected.into());
 }
 
 #[test]

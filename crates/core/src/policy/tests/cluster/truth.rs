@@ -5,10 +5,11 @@ use crate::{
     policy::{
         clause::{Compiled, PortName, Ports},
         cluster::{
-            ClusterPolicy, Decision, Grant, Ranges, Someone, Tiers, Traffic, Whom, decide,
+            ClusterPolicy, Decision, Grant, Ranges, Someone, Tiers, Whom, decide,
             decision::everywhere,
             grants,
             grants::{admits, members},
+            pieces::{Pieces, contains},
             ranked::Ranked,
             read,
         },
@@ -21,10 +22,7 @@ use crate::{
     service::spec::Protocol,
 };
 use proptest::{prelude::*, sample::select};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
 const BOTH: [(Direction, &str); 2] = [(Direction::Ingress, "Ingress"), (Direction::Egress, "Egress")];
 
@@ -55,7 +53,7 @@ impl<'a> Seen<'a> {
         Someone { address, pod: Some((pod, namespace.map(|namespace| &namespace.labels))) }
     }
 
-    fn decisions(&self, pod: &Pod, direction: Direction) -> BTreeMap<Traffic, Decision> {
+    fn decisions(&self, pod: &Pod, direction: Direction) -> Pieces<Decision> {
         let of = |pod: &Pod, name: &PortName| -> BTreeSet<u16> {
             let ports = pod.ports.iter().filter(|it| it.name == name.name && it.protocol == name.protocol);
             ports.map(|it| it.number).collect()
@@ -82,7 +80,7 @@ impl<'a> Seen<'a> {
     /// What Neutron does with these rules.
     fn lets_through(&self, grants: &BTreeSet<Grant>, end: End) -> bool {
         let at = Some((end.protocol, end.port));
-        grants.iter().filter(|grant| grant.traffic.contains(at)).any(|grant| match &grant.whom {
+        grants.iter().filter(|grant| contains(grant.ports, at)).any(|grant| match &grant.whom {
             Whom::Anyone => true,
             Whom::Prefixes(prefixes) => prefixes.contains(end.address),
             Whom::Decided(decision) => members(decision, self.pods()).contains(&end.address),
@@ -154,6 +152,19 @@ proptest! {
         }
     }
 
+    /// Names and marks are made of the texts.
+    #[test]
+    fn equal_decisions_have_equal_texts(cluster in cluster(), policies in random::policies()) {
+        let seen = seen(&cluster, &policies, &everywhere());
+        let pods = cluster.pods.iter().filter(|pod| pod.counts());
+        let all: Vec<Decision> = pods
+            .flat_map(|pod| BOTH.map(|(direction, _)| seen.decisions(pod, direction)))
+            .flat_map(Pieces::into_values)
+            .collect();
+        let texts: BTreeSet<String> = all.iter().map(ToString::to_string).collect();
+        prop_assert_eq!(all.into_iter().collect::<BTreeSet<_>>().len(), texts.len());
+    }
+
     /// Pieces don't overlap, and together they are all ports; neighbours differ.
     #[test]
     fn pieces_are_all_ports_once(cluster in cluster(), policies in random::policies()) {
@@ -161,12 +172,12 @@ proptest! {
         for pod in cluster.pods.iter().filter(|pod| pod.counts()) {
             let decisions = seen.decisions(pod, Direction::Egress);
             for port in [1, 52, 53, 54, 59, 60, 79, 80, 81, 82, 90, 91, 65535] {
-                let with = decisions.keys().filter(|it| it.contains(Some((Protocol::Tcp, port)))).count();
+                let with = decisions.keys().filter(|it| contains(**it, Some((Protocol::Tcp, port)))).count();
                 prop_assert_eq!(with, 1);
             }
-            prop_assert_eq!(decisions.keys().filter(|it| it.contains(None)).count(), 1);
+            prop_assert_eq!(decisions.keys().filter(|it| contains(**it, None)).count(), 1);
             for ((a, of_a), (b, of_b)) in decisions.iter().zip(decisions.iter().skip(1)) {
-                if let (Traffic::Ports(Ports::Range { protocol: p, last, .. }), Traffic::Ports(Ports::Range { protocol: q, first, .. })) = (a, b) {
+                if let (Ports::Range { protocol: p, last, .. }, Ports::Range { protocol: q, first, .. }) = (a, b) {
                     prop_assert!(p != q || (last + 1 == *first && of_a != of_b));
                 }
             }

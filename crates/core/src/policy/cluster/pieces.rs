@@ -1,19 +1,7 @@
 //! Pieces of ports, between which nothing that policies say changes.
 
 use crate::{policy::clause::Ports, service::spec::Protocol};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
-
-/// What one rule of a security group is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Traffic {
-    /// Ports, or all of everything.
-    Ports(Ports),
-    /// ICMP, of the rule's family. It stands for all that has no ports: Neutron can't say "all protocols but these", and closes the others.
-    Icmp,
-}
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where something goes: a protocol with its port, or what has no ports.
 pub type At = Option<(Protocol, u16)>;
@@ -21,24 +9,15 @@ pub type At = Option<(Protocol, u16)>;
 /// The protocols that have ports.
 pub const TRANSPORTS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 
-impl Traffic {
-    /// Whether it is about this.
-    #[must_use]
-    pub fn contains(&self, at: At) -> bool {
-        match (self, at) {
-            (Self::Ports(ports), Some((protocol, port))) => ports.contains(protocol, port),
-            (Self::Ports(Ports::All) | Self::Icmp, None) => true,
-            _ => false,
-        }
-    }
-}
+/// What is the same at all ports of a piece, for all pieces: they don't overlap, and together they are everything.
+pub type Pieces<T> = BTreeMap<Ports, T>;
 
-impl fmt::Display for Traffic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ports(ports) => write!(f, "{ports}"),
-            Self::Icmp => f.write_str("ICMP"),
-        }
+/// Whether ports are about this.
+#[must_use]
+pub fn contains(ports: Ports, at: At) -> bool {
+    match at {
+        Some((protocol, port)) => ports.contains(protocol, port),
+        None => matches!(ports, Ports::All | Ports::Icmp),
     }
 }
 
@@ -54,16 +33,16 @@ impl Cuts {
         self.0.extend(last.checked_add(1).map(|next| (protocol, next)));
     }
 
-    /// What `value` says of each piece. Neighbours that are the same are one, as far as a rule can say so.
-    pub fn pieces<T: Eq>(&self, value: impl Fn(At) -> T) -> BTreeMap<Traffic, T> {
-        let mut all = BTreeMap::from([(Traffic::Icmp, value(None))]);
+    /// What `value` says of each piece; ICMP stands for all that has no ports. Neighbours that are the same are one, as far as a rule can say so.
+    pub fn pieces<T: Eq>(&self, value: impl Fn(At) -> T) -> Pieces<T> {
+        let mut all = Pieces::from([(Ports::Icmp, value(None))]);
         for protocol in TRANSPORTS {
-            all.extend(self.of_protocol(protocol, &value).into_iter().map(|(ports, it)| (Traffic::Ports(ports), it)));
+            all.extend(self.of_protocol(protocol, &value));
         }
         let whole = all.len() == TRANSPORTS.len() + 1;
         let same = all.values().zip(all.values().skip(1)).all(|(a, b)| a == b);
         match all.pop_first() {
-            Some((_, it)) if whole && same => BTreeMap::from([(Traffic::Ports(Ports::All), it)]),
+            Some((_, it)) if whole && same => Pieces::from([(Ports::All, it)]),
             first => all.into_iter().chain(first).collect(),
         }
     }
