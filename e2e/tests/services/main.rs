@@ -2,6 +2,7 @@
 
 mod changes;
 mod cluster_ip;
+mod drain;
 mod endpoints;
 mod outside;
 mod scene;
