@@ -96,7 +96,7 @@ pub struct PolicyProtocol {
 }
 
 /// A protocol that has ports.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PolicyTransport {
     /// `None`: all ports.

@@ -178,12 +178,17 @@ impl State {
                 return policies.iter().for_each(|uid| self.touch(uid.clone()));
             }
             Key::Group(GroupKey::Decided(meant)) | Key::AddressGroup(AddressGroupKey::DecidedVips { meant, .. }) => {
-                meant
+                vec![meant.clone()]
+            }
+            Key::AddressGroup(AddressGroupKey::Decision(decision)) => {
+                self.world.meant_with(decision).cloned().collect()
             }
             Key::Group(_) | Key::AddressGroup(_) => return,
         };
-        meant.policies.iter().for_each(|uid| self.touch(uid.clone()));
-        meant.cluster.iter().for_each(|name| self.touch_cluster(name.clone()));
+        for meant in all {
+            meant.policies.iter().for_each(|uid| self.touch(uid.clone()));
+            meant.cluster.iter().for_each(|name| self.touch_cluster(name.clone()));
+        }
     }
 
     /// Has what is due looked up once more. Answers when the next one is.

@@ -59,6 +59,7 @@ impl<K: Kind> Feed<K> {
             metrics,
             trouble: String::new(),
             optional: false,
+            absent: 0,
         }
     }
 
