@@ -391,7 +391,7 @@ mod tests {
         );
         let metrics = Metrics::new(&mut Registry::default());
         let (pools, mut feed) = cache::<KuryrPool>(&client, &metrics, &Events::new(client.clone()), None, |_| {});
-        let pool = json!({ "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPool", "metadata": { "name": "p", "uid": "u" }, "spec": { "nodeName": "n" } });
+        let pool = json!({ "apiVersion": "kuryr.openstack.org/v1alpha1", "kind": "KuryrPool", "metadata": { "name": "p", "uid": "u" }, "spec": { "nodeName": "n", "networkId": "net", "subnetIds": [] } });
         let pool: KuryrPool = serde_json::from_value(pool).unwrap();
         feed.watched(watcher::Event::Init);
         feed.watched(watcher::Event::InitApply(DeserializeGuard(Ok(pool))));
