@@ -18,16 +18,18 @@ impl World {
             if let Some(count) = self.hosts.get_mut(address) {
                 *count = count.saturating_sub(1);
             }
-            self.hosts.retain(|_, count| *count > 0);
         }
         for address in has.difference(&had) {
             *self.hosts.entry(*address).or_default() += 1;
         }
-        if !self.decisions.is_empty() {
-            dirty.addresses.extend(had.symmetric_difference(&has));
-        }
-        // Services may have such addresses as backends.
         for address in had.symmetric_difference(&has) {
+            if self.hosts.get(address) == Some(&0) {
+                self.hosts.remove(address);
+            }
+            if !self.decisions.is_empty() {
+                dirty.addresses.insert(*address);
+            }
+            // Services may have it as a backend.
             self.dirty_backends_at(*address, dirty);
         }
         dirty.groups.insert(GroupKey::Node(name.clone()));
