@@ -281,6 +281,42 @@ fn expected(step: &Step, observed: &Observed) -> Option<Expected> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kuryr_core::service::observed::{Operating, Provisioning};
+
+    #[test]
+    fn only_repairs_are_slowed_down() {
+        let members = Step::SetMembers {
+            pool: "p".to_owned(),
+            key: kuryr_core::service::graph::Key { protocol: kuryr_core::service::spec::Protocol::Tcp, port: 80 },
+            members: std::collections::BTreeMap::new(),
+            additive: false,
+        };
+        let vip = kuryr_core::service::spec::Vip { address: [10, 96, 0, 9].into(), subnet_id: "s".to_owned() };
+        let one = |provisioning| ObservedLoadBalancer {
+            id: "lb".to_owned(),
+            provisioning,
+            operating: Operating::Online,
+            name: "shop/web".to_owned(),
+            description: "mark".to_owned(),
+            admin_state_up: true,
+            provider: "ovn".to_owned(),
+            flavor_id: None,
+            availability_zone: None,
+            vip: vip.clone(),
+            vip_port_id: "port".to_owned(),
+            additional_vips: std::collections::BTreeSet::new(),
+            listeners: Vec::new(),
+            pools: Vec::new(),
+        };
+        let with = |load_balancer| Observed { load_balancers: vec![load_balancer], repairs: 9, ..Observed::default() };
+        assert!(
+            !repairs(&members, &with(one(Provisioning::Active)), "mark"),
+            "after an outage endpoints are followed at once"
+        );
+        assert!(repairs(&members, &with(one(Provisioning::Error)), "mark"));
+        let again = Step::Failover { load_balancer: "lb".to_owned() };
+        assert!(repairs(&again, &with(one(Provisioning::Active)), "mark"));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_never_gets_well_is_tried_less_and_less_often() {
